@@ -1,0 +1,156 @@
+"""The frozen settings: what the command line can say (`ServeConfig`), and each process' part of it.
+
+Defaults, bounds and help texts are written here once; `zerolane/cli.py` derives its options from `ServeConfig`. The processes'
+own configs travel in the first message on their control link and never change.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Device = Literal["auto", "cpu"]
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+AttentionChoice = Literal["auto", "reference", "paged"]
+LogFormat = Literal["human", "json"]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class ModelSpec(Struct, frozen=True):
+    """One model as the operator named it: NAME=SOURCE, or SOURCE alone."""
+
+    name: str
+    source: str  # local path, hub id, "fake:generate" or "fake:score"
+
+
+class LoaderConfig(Struct, frozen=True, kw_only=True):
+    """The loader's part."""
+
+    models: list[ModelSpec]
+    dtype: DType = "auto"
+    task: Literal["auto", "generate", "score"] = "auto"
+    max_model_len: int = 0  # 0: the model's own
+    attention_backend: AttentionChoice = "auto"
+    trust_remote_code: bool = False
+    allow_pickle_weights: bool = False
+    revision: str = ""
+    threads: int = 0  # 0: all cores
+    block_size: int = 16
+    log_format: LogFormat = "human"
+    log_level: LogLevel = "info"
+
+
+class WorkerConfig(Struct, frozen=True, kw_only=True):
+    """A worker's part."""
+
+    worker_id: int
+    epoch: int
+    metrics_slot: int
+    threads: int  # torch threads, at least 1
+    max_num_seqs: int  # running slots of each model: size of the worker's table of last tokens
+    fake_step_s: float = 0.0  # the fake model takes this long a step
+    log_format: LogFormat = "human"
+    log_level: LogLevel = "info"
+
+
+class SchedulerConfig(Struct, frozen=True, kw_only=True):
+    """The scheduler's part."""
+
+    epoch: int
+    address: str  # ZeroMQ address its ROUTER binds
+    metrics_slot: int
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    max_waiting_tokens: int
+    enable_prefix_caching: bool
+    steps_in_flight: int = 2
+    log_format: LogFormat = "human"
+    log_level: LogLevel = "info"
+
+
+class FrontendConfig(Struct, frozen=True, kw_only=True):
+    """A frontend's part."""
+
+    frontend_id: int
+    epoch: int
+    metrics_slot: int
+    scheduler_address: str
+    runtime_dir: str
+    max_body_bytes: int
+    shutdown_timeout_s: float
+    chat_template: str = ""  # path of a Jinja file that replaces the models' own
+    score_format: Literal["list", "float"] = "list"
+    log_format: LogFormat = "human"
+    log_level: LogLevel = "info"
+
+
+class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything `zerolane serve` can be told. Field names are the flags (with dashes)."""
+
+    host: Annotated[str, Meta(description="address to listen on; 0.0.0.0 lets other machines in")] = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65535, description="port to listen on; 0 takes a free one and prints it")] = 8000
+    frontends: Annotated[
+        int,
+        Meta(ge=1, le=64, description="HTTP processes on the one port; more when parsing or streaming fills a core"),
+    ] = 1
+    workers: Annotated[
+        int, Meta(ge=1, le=64, description="compute processes; they share one copy of the weights, and the cores")
+    ] = 1
+    device: Annotated[Device, Meta(description="where models compute")] = "auto"
+    dtype: Annotated[
+        DType, Meta(description="computing type; auto takes the checkpoint's where this machine is fast at it")
+    ] = "auto"
+    task: Annotated[
+        Literal["auto", "generate", "score"], Meta(description="what the models are for; auto reads the architecture")
+    ] = "auto"
+    max_model_len: Annotated[
+        int, Meta(ge=0, description="longest prompt plus output in tokens; 0 takes the model's; less saves KV memory")
+    ] = 0
+    max_num_seqs: Annotated[
+        int, Meta(ge=1, le=4096, description="streams that run at once per model; more raise throughput and latency")
+    ] = 256
+    max_num_batched_tokens: Annotated[
+        int,
+        Meta(
+            ge=16, le=1 << 20, description="tokens of one step; less keeps decoding smooth, more makes prefill faster"
+        ),
+    ] = 512
+    max_waiting_tokens: Annotated[
+        int, Meta(ge=1, description="tokens that may wait per model before new requests get 429 with Retry-After")
+    ] = 1_000_000
+    block_size: Annotated[int, Meta(ge=1, le=256, description="tokens in one KV page")] = 16
+    kv_cache_memory: Annotated[
+        str, Meta(description="memory of all KV pages together, e.g. 512MiB or 2GiB; taken at start")
+    ] = "2GiB"
+    enable_prefix_caching: Annotated[
+        bool, Meta(description="reuse KV pages of equal prompt beginnings; off only to compare")
+    ] = True
+    attention_backend: Annotated[
+        AttentionChoice, Meta(description="auto takes the fastest that supports the model and logs why")
+    ] = "auto"
+    threads: Annotated[int, Meta(ge=0, description="torch threads of each worker; 0 divides the cores")] = 0
+    served_model_name: Annotated[
+        str, Meta(description="name clients use for the (only) model; several models: write NAME=MODEL")
+    ] = ""
+    chat_template: Annotated[str, Meta(description="Jinja file that replaces the models' own chat template")] = ""
+    score_format: Annotated[
+        Literal["list", "float"], Meta(description="/v1/score answers score as [x] (specification) or x (today's vLLM)")
+    ] = "list"
+    trust_remote_code: Annotated[
+        bool, Meta(description="run Python code that comes with a model: only for models you trust")
+    ] = False
+    allow_pickle_weights: Annotated[
+        bool, Meta(description="load weights from pickle files, which can run code; default safetensors only")
+    ] = False
+    revision: Annotated[str, Meta(description="branch, tag or commit of hub models")] = ""
+    max_body_bytes: Annotated[int, Meta(ge=1024, description="largest request body; above it 413")] = 32 << 20
+    startup_timeout: Annotated[float, Meta(gt=0, description="seconds until every model must answer")] = 600.0
+    shutdown_timeout: Annotated[
+        float, Meta(ge=0, description="seconds open requests may take after SIGTERM before they are ended")
+    ] = 30.0
+    runtime_dir: Annotated[
+        str,
+        Meta(description="folder for sockets (made 0700); default $XDG_RUNTIME_DIR/zerolane or one below the temp dir"),
+    ] = ""
+    fake_step_ms: Annotated[float, Meta(ge=0, description="milliseconds a step of the built-in fake model takes")] = 0.0
+    log_format: Annotated[LogFormat, Meta(description="log lines on stderr for people or for machines")] = "human"
+    log_level: Annotated[LogLevel, Meta(description="least important log line shown")] = "info"

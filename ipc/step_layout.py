@@ -1,0 +1,172 @@
+"""A step's inputs and results as columns in shared memory: what scheduler and workers exchange on the hot path.
+
+The scheduler leases one arena block a step, writes the plan's columns in place and publishes the block's handle on the
+worker's ring; the worker wraps the columns (numpy, torch.frombuffer), computes, writes the result columns *into the
+same block*, and publishes STEP_DONE. Nothing is packed or pickled. The lease ends when the scheduler has read the
+results.
+
+    | header int64[16] | row columns | token columns | block tables | results |        every column starts on 64 bytes
+
+Two step kinds: GENERATE (rows are streams; a row may be a prefill chunk or one decode token) and SCORE (rows are
+packed text pairs, attention is not causal, there is no KV cache).
+"""
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum, IntFlag
+
+import numpy as np
+import numpy.typing as npt
+
+from ipc.errors import ProtocolError
+
+HEADER_WORDS = 16
+ALIGNMENT = 64
+MAGIC = 0x5A4C_5354_4550_0001  # "ZLSTEP", layout version 1
+FROM_LAST_TOKEN = -1  # in token_ids: use the token this row's slot drew in the step before (not committed yet)
+
+
+class StepKind(IntEnum):
+    GENERATE = 1
+    SCORE = 2
+
+
+class RowFlag(IntFlag):
+    SAMPLE = 1  # the row's last token gets logits and a drawn token; unset for a prefill chunk that is not the last
+
+
+class RingKind(IntEnum):
+    """Kinds of ring slots between scheduler and worker. The payload of a slot is at most ring.SLOT_PAYLOAD bytes."""
+
+    STEP = 1  # scheduler -> worker: StepTicket of a plan to run
+    STEP_DONE = 2  # worker -> scheduler: StepTicket, results are in the block
+    STEP_FAILED = 3  # worker -> scheduler: StepTicket + UTF-8 text of what went wrong (for the log)
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """Everything the column offsets follow from."""
+
+    kind: StepKind
+    num_rows: int
+    num_tokens: int
+    table_width: int = 0  # pages a row's block table has room for; 0 for SCORE
+    num_labels: int = 0  # 0 for GENERATE
+
+
+@dataclass(frozen=True)
+class StepHeader:
+    step_id: int  # counts up a worker's life, for logs
+    model: int  # index of the model card
+    epoch: int  # the worker's epoch: a plan or result of another epoch is dropped
+    shape: StepShape
+
+
+@dataclass(frozen=True)
+class StepColumns:
+    """Numpy views on one arena block; valid as long as the lease. Rows' tokens lie one after the other in `token_ids`.
+
+    A GENERATE row r computes positions start[r] ... start[r] + num_new[r] - 1 of its stream: their KV is written to the
+    pages of block_tables[r], and they attend to all positions up to themselves. With SAMPLE the last one's logits
+    give the token for position start[r] + num_new[r], drawn with the counter (seed[r], that position).
+    """
+
+    header: StepHeader
+    num_new: npt.NDArray[np.int32]  # [rows] query tokens of the row
+    start: npt.NDArray[np.int32]  # [rows] tokens already in KV; 0 for SCORE
+    slot: npt.NDArray[np.int32]  # [rows] the stream's running slot in the scheduler, index of the worker's last tokens
+    flags: npt.NDArray[np.uint32]  # [rows] RowFlag
+    temperature: npt.NDArray[np.float32]  # [rows]
+    top_p: npt.NDArray[np.float32]  # [rows]
+    min_p: npt.NDArray[np.float32]  # [rows]
+    top_k: npt.NDArray[np.int32]  # [rows]
+    seed: npt.NDArray[np.int64]  # [rows]
+    token_ids: npt.NDArray[np.int32]  # [tokens]; FROM_LAST_TOKEN in a decode row whose token is not committed yet
+    token_type_ids: npt.NDArray[np.int32]  # [tokens] for SCORE, else empty
+    block_tables: npt.NDArray[np.int32]  # [rows, table_width] page numbers
+    sampled: npt.NDArray[np.int32]  # result, [rows]: the drawn token, -1 for rows without SAMPLE
+    scores: npt.NDArray[np.float32]  # result, [rows, num_labels] raw logits
+    row_status: npt.NDArray[np.int32]  # result, [rows]: 0 fine, 1 this row alone failed
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
+    rows, tokens = (shape.num_rows,), (shape.num_tokens,)
+    score_tokens = tokens if shape.kind is StepKind.SCORE else (0,)
+    return [
+        ("num_new", np.int32, rows),
+        ("start", np.int32, rows),
+        ("slot", np.int32, rows),
+        ("flags", np.uint32, rows),
+        ("temperature", np.float32, rows),
+        ("top_p", np.float32, rows),
+        ("min_p", np.float32, rows),
+        ("top_k", np.int32, rows),
+        ("seed", np.int64, rows),
+        ("token_ids", np.int32, tokens),
+        ("token_type_ids", np.int32, score_tokens),
+        ("block_tables", np.int32, (shape.num_rows, shape.table_width)),
+        ("sampled", np.int32, rows),
+        ("scores", np.float32, (shape.num_rows, shape.num_labels)),
+        ("row_status", np.int32, rows),
+    ]
+
+
+def step_bytes(shape: StepShape) -> int:
+    """Bytes a block for this shape must have."""
+    total = _aligned(HEADER_WORDS * 8)
+    for _, dtype, dims in _columns(shape):
+        total += _aligned(math.prod(dims) * np.dtype(dtype).itemsize)
+    return total
+
+
+def write_header(block: memoryview, header: StepHeader) -> StepColumns:
+    """Lay out a fresh plan in `block` (scheduler side). Columns hold whatever was there before: write every one you
+    use.
+    """
+    shape = header.shape
+    if len(block) < step_bytes(shape):
+        raise ProtocolError(f"step of {step_bytes(shape)} bytes does not fit its block of {len(block)}")
+    words = np.frombuffer(block, np.int64, HEADER_WORDS)
+    words[:9] = (
+        MAGIC,
+        header.step_id,
+        header.model,
+        header.epoch,
+        shape.kind,
+        shape.num_rows,
+        shape.num_tokens,
+        shape.table_width,
+        shape.num_labels,
+    )
+    return _view(block, header)
+
+
+def read_columns(block: memoryview) -> StepColumns:
+    """The columns of a published plan (worker side, and scheduler side for results). Raises ProtocolError if it is
+    none.
+    """
+    if len(block) < HEADER_WORDS * 8:
+        raise ProtocolError(f"a block of {len(block)} bytes holds no step")
+    magic, step_id, model, epoch, kind, rows, tokens, width, labels = (
+        int(w) for w in np.frombuffer(block, np.int64, 9)
+    )
+    if magic != MAGIC or kind not in (1, 2) or min(rows, tokens, width, labels) < 0:
+        raise ProtocolError("the block does not start with a step header")
+    header = StepHeader(step_id, model, epoch, StepShape(StepKind(kind), rows, tokens, width, labels))
+    if len(block) < step_bytes(header.shape):
+        raise ProtocolError(f"step {step_id} is longer than its block")
+    return _view(block, header)
+
+
+def _view(block: memoryview, header: StepHeader) -> StepColumns:
+    offset = _aligned(HEADER_WORDS * 8)
+    views: dict[str, npt.NDArray[np.generic]] = {}
+    for name, dtype, dims in _columns(header.shape):
+        count = math.prod(dims)
+        views[name] = np.frombuffer(block, dtype, count, offset).reshape(dims) if count else np.empty(dims, dtype)
+        offset += _aligned(count * np.dtype(dtype).itemsize)
+    return StepColumns(header, **views)  # type: ignore[arg-type]  # the table above gives each its dtype

@@ -1,0 +1,157 @@
+"""Appends a finished step's results to the ledger, decides what ended, and forwards exactly what was appended."""
+
+import time
+
+import numpy as np
+import numpy.typing as npt
+
+from ipc.errors import ErrorCode
+from ipc.messages import FinishReason, ScoreBatch, TokenBatch
+from ipc.step_layout import StepColumns
+from scheduler.finish_rules import finish_reasons
+from scheduler.ledger import Ledger, Slots
+from scheduler.scheduler_metrics import ModelMetrics
+from scheduler.score_queue import ScoreQueue
+from scheduler.stream import ScoreJob, SlotState
+from scheduler.to_frontend import FrontendOutbox
+from scheduler.worker_peer import GenerateFlight, ScoreFlight
+
+BAD_NUMBERS = "the model produced invalid numbers for this request"
+
+
+def commit_generate(
+    ledger: Ledger, flight: GenerateFlight, columns: StepColumns, frontends: FrontendOutbox, metrics: ModelMetrics
+) -> None:
+    """One GENERATE step is done. `columns` may be released afterwards."""
+    slots = flight.slots
+    _land(ledger, flight)
+    metrics.prefilled_tokens.add(float(flight.num_new.sum() - flight.samples.sum()))
+    for slot in slots[columns.row_status != 0].tolist():
+        fail_slot(ledger, slot, ErrorCode.STEP_FAILED, BAD_NUMBERS, frontends, metrics)
+    sampled = flight.samples & (ledger.state[slots] != SlotState.CLOSED)
+    if sampled.any():
+        _append_tokens(ledger, slots[sampled], columns.sampled[sampled].copy(), frontends, metrics)
+    for slot in slots[_has_new_full_page(ledger, flight)].tolist():
+        ledger.register_computed_pages(slot)
+    release_leaving(ledger, slots)
+
+
+def _land(ledger: Ledger, flight: GenerateFlight) -> None:
+    ledger.in_flight[flight.slots] -= 1
+    ledger.num_computed[flight.slots] += flight.num_new
+    ledger.num_pending[flight.slots] -= flight.samples
+
+
+def _has_new_full_page(ledger: Ledger, flight: GenerateFlight) -> npt.NDArray[np.bool_]:
+    after = ledger.num_computed[flight.slots] // ledger.block_size
+    before = (ledger.num_computed[flight.slots] - flight.num_new) // ledger.block_size
+    result: npt.NDArray[np.bool_] = after > before
+    return result
+
+
+def _append_tokens(
+    ledger: Ledger, slots: Slots, tokens: npt.NDArray[np.int32], frontends: FrontendOutbox, metrics: ModelMetrics
+) -> None:
+    positions = ledger.num_tokens[slots]
+    ledger.tokens[slots, positions] = tokens
+    ledger.num_tokens[slots] += 1
+    reasons = finish_reasons(ledger, slots, tokens)
+    _observe_times(ledger, slots, positions, metrics)
+    _forward(ledger, slots, positions - ledger.num_prompt[slots], tokens, reasons, frontends)
+    for slot, reason in zip(slots[reasons != 0].tolist(), reasons[reasons != 0].tolist(), strict=True):
+        stream = ledger.streams[slot]
+        if stream is not None:
+            metrics.finished(FinishReason(reason), stream.arrived)
+            ledger.close(stream)
+
+
+def _forward(
+    ledger: Ledger,
+    slots: Slots,
+    positions: npt.NDArray[np.int32],
+    tokens: npt.NDArray[np.int32],
+    reasons: npt.NDArray[np.uint8],
+    frontends: FrontendOutbox,
+) -> None:
+    owners = ledger.frontend[slots]
+    for owner in np.unique(owners).tolist():
+        rows = owners == owner
+        batch = TokenBatch(
+            ledger.stream_id[slots[rows]].tobytes(),
+            positions[rows].tobytes(),
+            tokens[rows].tobytes(),
+            reasons[rows].tobytes(),
+            ledger.num_cached[slots[rows]].tobytes(),
+        )
+        frontends.send(owner, batch)
+
+
+def _observe_times(ledger: Ledger, slots: Slots, positions: npt.NDArray[np.int32], metrics: ModelMetrics) -> None:
+    now = time.monotonic()
+    is_first = positions == ledger.num_prompt[slots]
+    for slot in slots[is_first].tolist():
+        stream = ledger.streams[slot]
+        if stream is not None:
+            metrics.time_to_first_token.observe(now - stream.arrived)
+    later = slots[~is_first & (ledger.last_token_time[slots] > 0)]
+    if len(later):
+        metrics.inter_token.observe_many(now - ledger.last_token_time[later])
+    ledger.last_token_time[slots] = now
+    metrics.generation_tokens.add(float(len(slots)))
+
+
+def fail_slot(
+    ledger: Ledger, slot: int, code: ErrorCode, message: str, frontends: FrontendOutbox, metrics: ModelMetrics
+) -> None:
+    """End a running slot's stream with an error, unless it has had its final message."""
+    stream = ledger.streams[slot]
+    if stream is None or stream.is_closed:
+        return
+    frontends.fail(stream.key, code, message)
+    metrics.finished(None, stream.arrived)
+    ledger.close(stream)
+
+
+def release_leaving(ledger: Ledger, slots: Slots) -> None:
+    """Slots that wait to be freed or handed over, and have nothing in flight any more, go now."""
+    for slot in slots[(ledger.state[slots] > SlotState.RUNNING) & (ledger.in_flight[slots] == 0)].tolist():
+        ledger.release_if_idle(slot)
+
+
+def commit_score(
+    queue: ScoreQueue, flight: ScoreFlight, columns: StepColumns, frontends: FrontendOutbox, metrics: ModelMetrics
+) -> None:
+    """One SCORE step is done: forward its pairs, one batch a frontend."""
+    queue.land(flight.pairs)
+    by_frontend: dict[bytes, list[tuple[int, ScoreJob, int]]] = {}
+    for row, (job, pair) in enumerate(flight.pairs):
+        if job.is_closed:
+            continue
+        if columns.row_status[row] or not np.isfinite(columns.scores[row]).all():
+            fail_job(queue, job, ErrorCode.STEP_FAILED, BAD_NUMBERS, frontends, metrics)
+            continue
+        job.num_done += 1
+        by_frontend.setdefault(job.key.frontend, []).append((row, job, pair))
+    for identity, rows in by_frontend.items():
+        batch = ScoreBatch(
+            np.array([job.key.stream_id for _, job, _ in rows], np.uint64).tobytes(),
+            np.array([pair for _, _, pair in rows], np.int32).tobytes(),
+            columns.scores[[row for row, _, _ in rows]].tobytes(),
+        )
+        frontends.send(frontends.index_of(identity), batch)
+        metrics.score_pairs.add(float(len(rows)))
+        for job in {id(job): job for _, job, _ in rows}.values():
+            if job.num_done == job.num_pairs and not job.is_closed:
+                metrics.finished(FinishReason.STOP, job.arrived)
+                queue.close(job)
+
+
+def fail_job(
+    queue: ScoreQueue, job: ScoreJob, code: ErrorCode, message: str, frontends: FrontendOutbox, metrics: ModelMetrics
+) -> None:
+    """End a score job with an error, unless it has had its final message."""
+    if job.is_closed:
+        return
+    frontends.fail(job.key, code, message)
+    metrics.finished(None, job.arrived)
+    queue.close(job)

@@ -1,0 +1,20 @@
+"""When a stream ends: end-of-sequence token, stop token id, or length."""
+
+import numpy as np
+import numpy.typing as npt
+
+from ipc.messages import FinishReason
+from scheduler.ledger import Ledger, Slots
+
+
+def finish_reasons(ledger: Ledger, slots: Slots, tokens: npt.NDArray[np.int32]) -> npt.NDArray[np.uint8]:
+    """FinishReason of each slot after `tokens` (one each) were appended; the stopping token counts as output."""
+    reasons = np.zeros(len(slots), np.uint8)
+    reasons[ledger.num_tokens[slots] >= ledger.max_total[slots]] = FinishReason.LENGTH
+    is_eos = np.isin(tokens, ledger.card.eos_token_ids) & ~ledger.ignore_eos[slots]
+    reasons[is_eos] = FinishReason.STOP
+    for row in np.flatnonzero(ledger.has_stop_ids[slots]):
+        stream = ledger.streams[slots[row]]
+        if stream is not None and int(tokens[row]) in stream.stop_token_ids:
+            reasons[row] = FinishReason.STOP
+    return reasons

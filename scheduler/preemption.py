@@ -1,0 +1,27 @@
+"""Who gives way when KV pages run out.
+
+The stream of the highest priority number, and among those the one admitted last, gives all its pages back and waits
+again; its committed tokens are kept and computed again later, as far as the prefix cache has lost them. Nobody else
+is asked while pages are already on their way back.
+"""
+
+import numpy as np
+
+from scheduler.ledger import Ledger
+from scheduler.stream import SlotState
+
+
+def make_room(ledger: Ledger, needy: int) -> None:
+    """Preempt one stream, perhaps `needy` itself, unless pages of a leaving slot will be free soon."""
+    leaving = (ledger.state == SlotState.PREEMPTED) | (ledger.state == SlotState.CLOSED)
+    if leaving.any():
+        return
+    running = ledger.slots_in(SlotState.RUNNING).tolist()
+    victim = max(running, key=lambda slot: (_priority(ledger, slot), ledger.order[slot]), default=needy)
+    ledger.preempt(victim)
+    ledger.num_preemptions += 1
+
+
+def _priority(ledger: Ledger, slot: int) -> int:
+    stream = ledger.streams[slot]
+    return stream.priority if stream is not None else int(np.iinfo(np.int32).max)

@@ -1,0 +1,81 @@
+"""Score jobs of one model: pairs of all jobs take turns, so that a small request is not stuck behind a large one."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from ipc.model_card import ModelCard
+from scheduler.step_budget import StepBudget
+from scheduler.stream import ScoreJob, StreamKey
+
+
+@dataclass(frozen=True, slots=True)
+class ScorePlan:
+    """Rows of one SCORE step; its pairs are no longer waiting."""
+
+    pairs: list[tuple[ScoreJob, int]]
+
+
+class ScoreQueue:
+    """All open score jobs of one model. A pair is either waiting in its job's `to_plan`, in flight, or done."""
+
+    def __init__(self, card: ModelCard) -> None:
+        self.card = card
+        self.jobs: dict[StreamKey, ScoreJob] = {}
+        self._turns: OrderedDict[StreamKey, ScoreJob] = OrderedDict()  # jobs with pairs to plan
+        self.num_waiting_tokens = 0
+        self.num_in_flight = 0  # pairs
+
+    @property
+    def num_waiting(self) -> int:
+        """Jobs none of whose pairs was planned yet."""
+        return sum(len(job.to_plan) == job.num_pairs for job in self._turns.values())
+
+    @property
+    def num_running(self) -> int:
+        return len(self.jobs) - self.num_waiting
+
+    def add(self, job: ScoreJob) -> None:
+        """A new job, all its pairs waiting."""
+        self.jobs[job.key] = job
+        self._turns[job.key] = job
+        self.num_waiting_tokens += job.num_waiting_tokens
+
+    def plan(self, budget: StepBudget) -> ScorePlan | None:
+        """Fill a step with pairs, one of each job in turn. A pair longer than the budget goes alone."""
+        pairs: list[tuple[ScoreJob, int]] = []
+        passed = 0  # jobs in a row whose next pair did not fit
+        while self._turns and budget.can_add() and passed < len(self._turns):
+            key, job = next(iter(self._turns.items()))
+            length = job.length(job.to_plan[-1])
+            if length > budget.tokens and pairs:
+                passed += 1
+                self._turns.move_to_end(key)
+                continue
+            passed = 0
+            pairs.append((job, job.to_plan.pop()))
+            budget.add(length)
+            self.num_waiting_tokens -= length
+            if job.to_plan:
+                self._turns.move_to_end(key)
+            else:
+                del self._turns[key]
+        self.num_in_flight += len(pairs)
+        return ScorePlan(pairs) if pairs else None
+
+    def land(self, pairs: list[tuple[ScoreJob, int]]) -> None:
+        """These pairs are no longer in flight."""
+        self.num_in_flight -= len(pairs)
+
+    def requeue(self, job: ScoreJob, pair: int) -> None:
+        """A pair whose step was lost waits again, before the job's other pairs."""
+        job.to_plan.append(pair)
+        self._turns[job.key] = job
+        self.num_waiting_tokens += job.length(pair)
+
+    def close(self, job: ScoreJob) -> None:
+        """The job had its final message; what of it is in flight is dropped when it comes back."""
+        job.is_closed = True
+        self.num_waiting_tokens -= job.num_waiting_tokens
+        job.to_plan.clear()
+        self._turns.pop(job.key, None)
+        self.jobs.pop(job.key, None)

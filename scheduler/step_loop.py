@@ -1,0 +1,135 @@
+"""The scheduler's one loop: take messages, commit what is done, plan what is next, send, sleep."""
+
+import logging
+import select
+import time
+
+from ipc.codec import Decoder
+from ipc.doorbell import Doorbell
+from ipc.errors import ErrorCode
+from ipc.messages import Abort, Hello, SubmitGenerate, SubmitScore, ToScheduler, Welcome
+from ipc.step_layout import read_columns
+from ipc.worker_link import MAX_SLEEP_S
+from ipc.zmq_link import RouterLink
+from scheduler import admission, integrity
+from scheduler.admission import TokenRate
+from scheduler.commit import commit_generate, commit_score, fail_job, fail_slot, release_leaving
+from scheduler.engine_state import EngineState
+from scheduler.from_frontend import receive
+from scheduler.from_workers import finished_steps, is_failure
+from scheduler.planning import fill_workers
+from scheduler.scheduler_metrics import show_ledger, show_scores
+from scheduler.worker_peer import Flight, GenerateFlight, WorkerPeer
+
+GAUGE_PERIOD_S = 0.1  # gauges are refreshed at least this often while requests are open
+STEP_FAILED = "the model failed to compute a step this request was part of"
+
+log = logging.getLogger("zerolane.scheduler.step_loop")
+
+
+class StepLoop:
+    """Runs the engine between two looks at the control link. Single-threaded; owns `state`."""
+
+    def __init__(self, state: EngineState, router: RouterLink, doorbell: Doorbell) -> None:
+        self.state = state
+        self._router = router
+        self._doorbell = doorbell
+        self._decoder: Decoder[ToScheduler] = Decoder(ToScheduler)
+        self._rate = TokenRate()
+        self._was_idle = True
+        self._gauges_shown = 0.0
+
+    def turn(self) -> None:
+        """One round without sleeping."""
+        self._receive()
+        for peer in list(self.state.workers.values()):
+            self.commit_reports(peer)
+        for identity in self.state.frontends.lost:
+            admission.abort_frontend(self.state, identity)
+        self.state.frontends.lost.clear()
+        fill_workers(self.state)
+        self.state.frontends.flush()
+        self._rest()
+
+    def sleep(self, control_fd: int) -> bool:
+        """Wait for a report, a frontend's frame or the control link, at most MAX_SLEEP_S. True when control has
+        something.
+        """
+        poller = select.poll()
+        for fd in (self._doorbell.fileno(), self._router.fileno(), control_fd):
+            poller.register(fd, select.POLLIN)
+        links = [peer.link for peer in self.state.workers.values()]
+        for link in links:
+            link.begin_wait()
+        nap_s = 0.0 if self._router.has_input() or any(link.has_report() for link in links) else MAX_SLEEP_S
+        ready = [fd for fd, _ in poller.poll(nap_s * 1000)]
+        for link in links:
+            link.end_wait()
+        self._doorbell.clear()
+        return control_fd in ready
+
+    def commit_reports(self, peer: WorkerPeer) -> None:
+        """Commit all the worker has published; also called for a dead one, whose last results still count."""
+        for flight, report in finished_steps(peer):
+            if is_failure(report):
+                log.error("step failed", extra={"fields": {"worker": peer.worker_id, "error": report.text}})
+                self._fail_flight(flight)
+            else:
+                self._commit(flight)
+            self.state.writer.finish(flight)
+
+    def _receive(self) -> None:
+        for identity, record in receive(self._router, self._decoder):
+            match record:
+                case SubmitGenerate():
+                    admission.submit_generate(self.state, identity, record, self._rate)
+                case SubmitScore():
+                    admission.submit_score(self.state, identity, record, self._rate)
+                case Abort():
+                    admission.abort(self.state, identity, record)
+                case Hello():
+                    frontends = self.state.frontends
+                    frontends.send(frontends.index_of(identity), Welcome(self.state.config.epoch))
+
+    def _commit(self, flight: Flight) -> None:
+        now = time.monotonic()
+        metrics = self.state.metrics[flight.model]
+        metrics.step_seconds.observe(now - flight.planned_at)
+        columns = read_columns(self.state.writer.results(flight))
+        if isinstance(flight, GenerateFlight):
+            commit_generate(self.state.ledgers[flight.model], flight, columns, self.state.frontends, metrics)
+        else:
+            commit_score(self.state.score_queues[flight.model], flight, columns, self.state.frontends, metrics)
+        self._rate.add(now, columns.header.shape.num_tokens)
+
+    def _fail_flight(self, flight: Flight) -> None:
+        metrics, frontends = self.state.metrics[flight.model], self.state.frontends
+        if isinstance(flight, GenerateFlight):
+            ledger = self.state.ledgers[flight.model]
+            ledger.in_flight[flight.slots] -= 1
+            ledger.num_pending[flight.slots] -= flight.samples
+            for slot in flight.slots.tolist():
+                fail_slot(ledger, slot, ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
+            release_leaving(ledger, flight.slots)
+            return
+        queue = self.state.score_queues[flight.model]
+        queue.land(flight.pairs)
+        for job, _ in flight.pairs:
+            fail_job(queue, job, ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
+
+    def _rest(self) -> None:
+        """Gauges; and the invariants, each time the engine has become idle."""
+        now = time.monotonic()
+        is_idle = self.state.is_idle and not any(peer.flights for peer in self.state.workers.values())
+        if is_idle and not self._was_idle:
+            integrity.check(self.state)
+        if is_idle != self._was_idle or now - self._gauges_shown > GAUGE_PERIOD_S:
+            self._show_gauges()
+            self._gauges_shown = now
+        self._was_idle = is_idle
+
+    def _show_gauges(self) -> None:
+        for model, ledger in self.state.ledgers.items():
+            show_ledger(self.state.metrics[model], ledger)
+        for model, queue in self.state.score_queues.items():
+            show_scores(self.state.metrics[model], queue)

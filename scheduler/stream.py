@@ -1,0 +1,88 @@
+"""A stream: one sequence of output tokens somebody waits for, from admission to its one final message.
+
+The record here holds what never changes, and what it needs while it is not running. The counters of a *running*
+stream are columns of the ledger (`ledger.py`), so that a step over hundreds of them costs a few vector operations.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from ipc.messages import SamplingParams
+
+Int32Array = npt.NDArray[np.int32]
+
+
+class StreamKey(NamedTuple):
+    """How the scheduler knows a stream: the frontend's ZeroMQ identity and that frontend's own number for it."""
+
+    frontend: bytes
+    stream_id: int
+
+
+class SlotState(IntEnum):
+    """Life of a running slot. Only RUNNING slots are planned; the others leave as soon as nothing of theirs is in
+    flight.
+    """
+
+    FREE = 0  # no stream
+    RUNNING = 1  # planned whenever it has tokens to compute
+    MOVING = 2  # goes to another worker of the pool
+    PREEMPTED = 3  # gives its pages back and waits again
+    CLOSED = 4  # has had its final message
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """One stream. `tokens` is the prompt, and after a preemption the prompt and all committed output."""
+
+    key: StreamKey
+    request_id: str
+    model: int
+    tokens: Int32Array
+    num_prompt_tokens: int
+    max_total_tokens: int  # prompt and output
+    sampling: SamplingParams
+    stop_token_ids: frozenset[int]
+    ignore_eos: bool
+    cache_salt: str
+    priority: int
+    arrived: float  # time.monotonic()
+    slot: int | None = None  # running slot in the ledger; None: waiting
+    num_cached_tokens: int = 0  # prompt tokens taken from the prefix cache at first admission
+    was_admitted: bool = False
+    num_deaths: int = 0  # workers that died with it aboard
+    is_closed: bool = False  # it has had its final message
+
+
+@dataclass(eq=False, slots=True)
+class ScoreJob:
+    """One score request: packed pairs, each answered on its own."""
+
+    key: StreamKey
+    request_id: str
+    model: int
+    token_ids: Int32Array
+    token_type_ids: Int32Array  # same length
+    starts: npt.NDArray[np.int64]  # [num_pairs + 1] offsets of the pairs in token_ids
+    priority: int
+    arrived: float
+    to_plan: list[int] = field(default_factory=list)  # pair indexes not in flight and not done, last one goes first
+    num_done: int = 0
+    num_deaths: int = 0
+    is_closed: bool = False
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self.starts) - 1
+
+    def length(self, pair: int) -> int:
+        """Tokens of one pair."""
+        return int(self.starts[pair + 1] - self.starts[pair])
+
+    @property
+    def num_waiting_tokens(self) -> int:
+        return sum(self.length(pair) for pair in self.to_plan)

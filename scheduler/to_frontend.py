@@ -1,0 +1,88 @@
+"""Sends records to frontends: one token batch a step and frontend. The only file that sends on the ZeroMQ link.
+
+ZeroMQ carries messages but does not own them: what it cannot take now (high-water mark) waits here, bounded, in order.
+"""
+
+import logging
+from collections import deque
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from ipc.codec import encode
+from ipc.errors import ErrorCode
+from ipc.messages import Failed
+from ipc.zmq_link import RouterLink, SendResult
+from scheduler.stream import StreamKey
+
+MAX_OUTBOX_FRAMES = 100_000  # a frontend this far behind is treated as gone
+
+log = logging.getLogger("zerolane.scheduler.to_frontend")
+
+
+@dataclass(eq=False, slots=True)
+class _Peer:
+    identity: bytes
+    frames: deque[bytes] = field(default_factory=deque)
+    is_gone: bool = False
+
+
+class FrontendOutbox:
+    """All frontends this scheduler has heard of, by a small index that ledgers keep in a column."""
+
+    def __init__(self, link: RouterLink) -> None:
+        self._link = link
+        self._peers: list[_Peer] = []
+        self._index: dict[bytes, int] = {}
+        self._backlog: set[int] = set()
+        self.lost: list[bytes] = []  # identities found gone while sending; the loop aborts their streams
+
+    def index_of(self, identity: bytes) -> int:
+        """The frontend's index; made at first sight."""
+        index = self._index.get(identity)
+        if index is None:
+            index = self._index[identity] = len(self._peers)
+            self._peers.append(_Peer(identity))
+        return index
+
+    def send(self, index: int, record: Struct) -> None:
+        """Send now or as soon as possible, after what is already waiting. Dropped when the frontend is gone."""
+        peer = self._peers[index]
+        if peer.is_gone:
+            return
+        peer.frames.append(encode(record))
+        self._push(index, peer)
+
+    def fail(self, key: StreamKey, code: ErrorCode, message: str, retry_after_s: float = 0.0) -> None:
+        """The one final message of a stream that was refused or cannot go on."""
+        self.send(self.index_of(key.frontend), Failed(key.stream_id, code, message, retry_after_s))
+
+    def forget(self, identity: bytes) -> None:
+        """The frontend's process has ended: nothing is sent to it any more."""
+        index = self._index.pop(identity, None)
+        if index is not None:
+            self._mark_gone(index)
+
+    def flush(self) -> None:
+        """Try again what could not be sent. Called once a loop."""
+        for index in list(self._backlog):
+            self._push(index, self._peers[index])
+
+    def _push(self, index: int, peer: _Peer) -> None:
+        while peer.frames:
+            result = self._link.send(peer.identity, peer.frames[0])
+            if result is SendResult.GONE or len(peer.frames) > MAX_OUTBOX_FRAMES:
+                log.warning("frontend is gone, its streams end", extra={"fields": {"frontend": peer.identity.hex()}})
+                self.lost.append(peer.identity)
+                self._mark_gone(index)
+                return
+            if result is SendResult.FULL:
+                self._backlog.add(index)
+                return
+            peer.frames.popleft()
+        self._backlog.discard(index)
+
+    def _mark_gone(self, index: int) -> None:
+        self._peers[index].is_gone = True
+        self._peers[index].frames.clear()
+        self._backlog.discard(index)

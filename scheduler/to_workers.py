@@ -1,0 +1,124 @@
+"""Writes a plan's columns into a leased arena block and publishes it on the worker's ring. The only file that submits
+steps.
+"""
+
+import time
+
+import numpy as np
+
+from ipc.arena import Arena
+from ipc.step_layout import (
+    FROM_LAST_TOKEN,
+    RowFlag,
+    StepColumns,
+    StepHeader,
+    StepKind,
+    StepShape,
+    step_bytes,
+    write_header,
+)
+from ipc.worker_link import StepTicket
+from scheduler.ledger import Ledger
+from scheduler.score_queue import ScorePlan
+from scheduler.step_planner import GeneratePlan
+from scheduler.worker_peer import Flight, GenerateFlight, ScoreFlight, WorkerPeer
+
+
+class StepWriter:
+    """Owns the arena all step blocks are leased from. A lease ends in `finish`, or with `sweep` when its worker
+    died.
+    """
+
+    def __init__(self, arena: Arena) -> None:
+        self.arena = arena
+
+    def submit_generate(self, peer: WorkerPeer, ledger: Ledger, plan: GeneratePlan) -> bool:
+        """Put a GENERATE step in flight. False when the arena is full now: the caller takes the plan back."""
+        slots = plan.slots
+        width = int(ledger.num_blocks[slots].max())
+        shape = StepShape(StepKind.GENERATE, len(slots), int(plan.num_new.sum()), width)
+        leased = self._lease(peer, ledger.card.index, shape)
+        if leased is None:
+            return False
+        ticket, columns = leased
+        start = ledger.num_planned[slots] - plan.num_new
+        columns.num_new[:] = plan.num_new
+        columns.start[:] = start
+        columns.slot[:] = slots
+        columns.flags[:] = np.where(plan.samples, RowFlag.SAMPLE, 0)
+        columns.temperature[:] = ledger.temperature[slots]
+        columns.top_p[:] = ledger.top_p[slots]
+        columns.min_p[:] = ledger.min_p[slots]
+        columns.top_k[:] = ledger.top_k[slots]
+        columns.seed[:] = ledger.seed[slots]
+        columns.block_tables[:] = ledger.block_tables[slots, :width]
+        _write_tokens(columns, ledger, plan, start)
+        self._publish(
+            peer, GenerateFlight(ticket, ledger.card.index, slots, plan.num_new, plan.samples, time.monotonic())
+        )
+        return True
+
+    def submit_score(self, peer: WorkerPeer, model: int, num_labels: int, plan: ScorePlan) -> bool:
+        """Put a SCORE step in flight. False when the arena is full now: the caller takes the plan back."""
+        lengths = [job.length(pair) for job, pair in plan.pairs]
+        shape = StepShape(StepKind.SCORE, len(lengths), sum(lengths), num_labels=num_labels)
+        leased = self._lease(peer, model, shape)
+        if leased is None:
+            return False
+        ticket, columns = leased
+        columns.num_new[:] = lengths
+        columns.start[:] = 0
+        columns.slot[:] = 0
+        columns.flags[:] = 0
+        begin = 0
+        for (job, pair), length in zip(plan.pairs, lengths, strict=True):
+            source = slice(int(job.starts[pair]), int(job.starts[pair + 1]))
+            columns.token_ids[begin : begin + length] = job.token_ids[source]
+            columns.token_type_ids[begin : begin + length] = job.token_type_ids[source]
+            begin += length
+        self._publish(peer, ScoreFlight(ticket, model, plan.pairs, time.monotonic()))
+        return True
+
+    def results(self, flight: Flight) -> memoryview:
+        """The block of a finished step, until `finish`."""
+        return self.arena.view(flight.ticket.handle)
+
+    def finish(self, flight: Flight) -> None:
+        """Results are read: the block is free for another step."""
+        self.arena.release(flight.ticket.handle)
+
+    def _lease(self, peer: WorkerPeer, model: int, shape: StepShape) -> tuple[StepTicket, StepColumns] | None:
+        handle = self.arena.lease(step_bytes(shape), peer.worker_id)
+        if handle is None:
+            return None
+        peer.num_steps += 1
+        columns = write_header(self.arena.view(handle), StepHeader(peer.num_steps, model, peer.epoch, shape))
+        columns.row_status[:] = 0
+        columns.sampled[:] = -1
+        return StepTicket(peer.num_steps, handle), columns
+
+    def _publish(self, peer: WorkerPeer, flight: Flight) -> None:
+        if not peer.link.submit(flight.ticket):
+            raise RuntimeError(f"ring of worker {peer.worker_id} is full with {len(peer.flights)} steps in flight")
+        peer.flights.append(flight)
+
+
+def _write_tokens(
+    columns: StepColumns, ledger: Ledger, plan: GeneratePlan, start: np.ndarray[tuple[int], np.dtype[np.int32]]
+) -> None:
+    """Row by row: known tokens, or the mark for the one the worker draws in the step before."""
+    slots, num_new = plan.slots, plan.num_new
+    if num_new.max() == 1:  # pure decode, the common step
+        known = start < ledger.num_tokens[slots]
+        columns.token_ids[:] = np.where(
+            known, ledger.tokens[slots, np.minimum(start, ledger.card.max_model_len - 1)], FROM_LAST_TOKEN
+        )
+        return
+    begin = 0
+    for slot, first, count in zip(slots.tolist(), start.tolist(), num_new.tolist(), strict=True):
+        row = columns.token_ids[begin : begin + count]
+        row[:] = ledger.tokens[slot, first : first + count]
+        num_known = int(ledger.num_tokens[slot]) - first
+        if num_known < count:
+            row[num_known:] = FROM_LAST_TOKEN
+        begin += count

@@ -1,0 +1,268 @@
+"""The whole scheduler engine in one process: real ledger, planner, arena and links; the fake model plays the workers.
+
+Nothing sleeps and nothing is timed: `turn` runs the scheduler's loop once, `work` lets a worker do one step. Every token a
+stream gets is kept as the frontend would see it.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+
+from ipc.arena import Arena, ArenaReader
+from ipc.codec import Decoder, encode
+from ipc.config import SchedulerConfig
+from ipc.doorbell import Doorbell
+from ipc.fake_card import fake_card
+from ipc.kv_layout import kv_regions
+from ipc.messages import (
+    Abort,
+    Failed,
+    FinishReason,
+    FromScheduler,
+    SamplingParams,
+    ScoreBatch,
+    SubmitGenerate,
+    SubmitScore,
+    ToScheduler,
+    TokenBatch,
+)
+from ipc.metrics_page import MetricsPage
+from ipc.model_card import ModelCard
+from ipc.segments import Segment
+from ipc.step_layout import read_columns
+from ipc.worker_link import LINK_BYTES, SchedulerLink, WorkerLink
+from ipc.zmq_link import SendResult
+from scheduler import integrity, recovery
+from scheduler.engine_state import EngineState
+from scheduler.ledger import Ledger
+from scheduler.planning import fair_share
+from scheduler.scheduler_metrics import model_metrics
+from scheduler.score_queue import ScoreQueue
+from scheduler.step_loop import StepLoop
+from scheduler.to_frontend import FrontendOutbox
+from scheduler.to_workers import StepWriter
+from scheduler.worker_peer import WorkerPeer
+from workers.fake_model import FakeModel
+
+FRONTEND = b"F-test"
+GENERATE, SCORE = 0, 1  # model indexes
+
+
+class RecordingRouter:
+    """Stands for the ZeroMQ ROUTER: hands out queued frames and keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.incoming: deque[tuple[bytes, bytes]] = deque()
+        self.sent: list[tuple[bytes, FromScheduler]] = []
+        self.full: set[bytes] = set()
+        self._decoder: Decoder[FromScheduler] = Decoder(FromScheduler)
+
+    def receive_all(self, limit: int) -> list[tuple[bytes, bytes]]:
+        return [self.incoming.popleft() for _ in range(min(limit, len(self.incoming)))]
+
+    def send(self, identity: bytes, frame: bytes) -> SendResult:
+        if identity in self.full:
+            return SendResult.FULL
+        self.sent.append((identity, self._decoder.decode(frame)))
+        return SendResult.SENT
+
+
+@dataclass
+class Seen:
+    """What one stream's client was told."""
+
+    tokens: list[int] = field(default_factory=list)
+    scores: dict[int, float] = field(default_factory=dict)
+    finish: FinishReason = FinishReason.NONE
+    failed: Failed | None = None
+    num_cached: int = 0
+
+    @property
+    def num_final(self) -> int:
+        return int(self.finish != FinishReason.NONE) + int(self.failed is not None)
+
+
+class FakeWorker:
+    """One worker: maps the arena and the KV segment, computes with the fake model."""
+
+    def __init__(self, engine: "Engine", worker_id: int, epoch: int) -> None:
+        self.worker_id, self.epoch = worker_id, epoch
+        segment = Segment.create("test-link", LINK_BYTES)
+        self._doorbells = [Doorbell.create() for _ in range(3)]
+        link = SchedulerLink(segment, epoch, self._doorbells[0])
+        self.link = WorkerLink(segment, epoch, self._doorbells[1], self._doorbells[2])
+        self.models = [
+            FakeModel(engine.cards[GENERATE], engine.kv.view, engine.config.max_num_seqs),
+            FakeModel(engine.cards[SCORE], None, engine.config.max_num_seqs),
+        ]
+        self._arena = ArenaReader(engine.arena_segment)
+        self.peer = WorkerPeer(worker_id, epoch, link)
+
+    def work(self) -> bool:
+        """Run one step. False when none is waiting."""
+        ticket = self.link.poll()
+        if ticket is None:
+            return False
+        columns = read_columns(self._arena.view(ticket.handle))
+        self.models[columns.header.model].run(columns)
+        self.link.done(ticket)
+        return True
+
+    def close(self) -> None:
+        self.link.close()
+        self.peer.link.close()
+
+
+class Engine:
+    """A scheduler with `num_workers` fake workers, and one frontend."""
+
+    def __init__(self, num_pages: int = 64, num_workers: int = 1, max_model_len: int = 256, **options: object) -> None:
+        base = SchedulerConfig(
+            epoch=1,
+            address="",
+            metrics_slot=1,
+            max_num_seqs=8,
+            max_num_batched_tokens=32,
+            max_waiting_tokens=100_000,
+            enable_prefix_caching=True,
+        )
+        self.config = msgspec.structs.replace(base, **options)
+        self.cards = [_card(GENERATE, num_pages, max_model_len), _card(SCORE, 0, max_model_len)]
+        self.kv = Segment.create("test-kv", kv_regions(self.cards[GENERATE])[1])
+        self.arena_segment = Segment.create("test-arena", 8 << 20)
+        self.page = MetricsPage.create([card.name for card in self.cards], 2)
+        self.router = RecordingRouter()
+        writer = self.page.writer(1)
+        self.state = EngineState(
+            config=self.config,
+            cards=self.cards,
+            ledgers={
+                GENERATE: Ledger(self.cards[GENERATE], self.config.max_num_seqs, self.config.enable_prefix_caching)
+            },
+            score_queues={SCORE: ScoreQueue(self.cards[SCORE])},
+            metrics=[model_metrics(writer, card.name) for card in self.cards],
+            frontends=FrontendOutbox(self.router),  # type: ignore[arg-type]  # stands for RouterLink
+            writer=StepWriter(Arena(self.arena_segment, 1)),
+        )
+        self._doorbell = Doorbell.create()
+        self.loop = StepLoop(self.state, self.router, self._doorbell)  # type: ignore[arg-type]
+        self.workers: dict[int, FakeWorker] = {}
+        self.seen: dict[int, Seen] = {}
+        self._num_read = 0
+        self._next_epoch = 1
+        for worker_id in range(num_workers):
+            self.add_worker(worker_id)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.state.ledgers[GENERATE]
+
+    def add_worker(self, worker_id: int) -> FakeWorker:
+        worker = FakeWorker(self, worker_id, self._next_epoch)
+        self._next_epoch += 1
+        self.workers[worker_id] = worker
+        self.state.workers[worker_id] = worker.peer
+        recovery.adopt_orphans(self.ledger, worker_id)
+        recovery.balance(self.ledger, worker_id, fair_share(self.ledger, len(self.state.live_workers)))
+        return worker
+
+    def kill_worker(self, worker_id: int) -> None:
+        """As the scheduler process does on WorkerGone: what was published counts, the rest is planned again."""
+        worker = self.workers.pop(worker_id)
+        self.loop.commit_reports(worker.peer)
+        del self.state.workers[worker_id]
+        recovery.give_back_flights(self.state, worker.peer)
+        others = [peer.worker_id for peer in self.state.live_workers]
+        recovery.leave_worker(self.ledger, worker_id, others)
+        if others:
+            recovery.adopt_orphans(self.ledger, others[0])
+        worker.close()
+
+    def submit(self, stream_id: int, prompt: Sequence[int], max_tokens: int = 8, **fields: object) -> None:
+        sampling = fields.pop("sampling", SamplingParams(temperature=0.0))
+        column = np.array(prompt, np.int32).tobytes()
+        record = SubmitGenerate(stream_id, f"r{stream_id}", GENERATE, column, max_tokens, sampling, **fields)  # type: ignore[arg-type]
+        self._post(record)
+
+    def submit_score(self, stream_id: int, pairs: Sequence[Sequence[int]]) -> None:
+        lengths = np.array([len(pair) for pair in pairs], np.int32).tobytes()
+        tokens = np.array([token for pair in pairs for token in pair], np.int32).tobytes()
+        self._post(SubmitScore(stream_id, f"r{stream_id}", SCORE, lengths, tokens))
+
+    def abort(self, *stream_ids: int) -> None:
+        self._post(Abort(np.array(stream_ids, np.uint64).tobytes()))
+
+    def _post(self, record: ToScheduler) -> None:
+        self.router.incoming.append((FRONTEND, encode(record)))
+
+    def turn(self) -> None:
+        """One round of the scheduler; the replies are taken in."""
+        self.loop.turn()
+        for _, record in self.router.sent[self._num_read :]:
+            self._see(record)
+        self._num_read = len(self.router.sent)
+
+    def run(self, max_turns: int = 2000) -> None:
+        """Until nothing is open. Raises TimeoutError when that takes more than `max_turns` rounds."""
+        for _ in range(max_turns):
+            self.turn()
+            for worker in self.workers.values():
+                worker.work()
+            if self.is_idle and not self.router.incoming:
+                integrity.check(self.state)
+                return
+        raise TimeoutError(f"streams are still open after {max_turns} rounds")
+
+    @property
+    def is_idle(self) -> bool:
+        return self.state.is_idle and not any(peer.flights for peer in self.state.workers.values())
+
+    def _see(self, record: FromScheduler) -> None:
+        match record:
+            case TokenBatch():
+                rows = zip(
+                    np.frombuffer(record.stream_ids, np.uint64).tolist(),
+                    np.frombuffer(record.positions, np.int32).tolist(),
+                    np.frombuffer(record.token_ids, np.int32).tolist(),
+                    np.frombuffer(record.finish, np.uint8).tolist(),
+                    np.frombuffer(record.num_cached, np.int32).tolist(),
+                    strict=True,
+                )
+                for stream_id, position, token, finish, num_cached in rows:
+                    seen = self.seen.setdefault(stream_id, Seen())
+                    if position != len(seen.tokens) or seen.num_final:
+                        raise AssertionError(f"stream {stream_id}: token {position} after {len(seen.tokens)}")
+                    seen.tokens.append(token)
+                    seen.finish = FinishReason(finish)
+                    seen.num_cached = num_cached
+            case ScoreBatch():
+                ids = np.frombuffer(record.stream_ids, np.uint64).tolist()
+                pairs = np.frombuffer(record.pair_indexes, np.int32).tolist()
+                scores = np.frombuffer(record.logits, np.float32).tolist()
+                for stream_id, pair, score in zip(ids, pairs, scores, strict=True):
+                    seen = self.seen.setdefault(stream_id, Seen())
+                    if pair in seen.scores:
+                        raise AssertionError(f"pair {pair} of {stream_id} was answered twice")
+                    seen.scores[pair] = score
+            case Failed():
+                seen = self.seen.setdefault(record.stream_id, Seen())
+                if seen.num_final:
+                    raise AssertionError(f"stream {record.stream_id} failed after its end")
+                seen.failed = record
+
+    def close(self) -> None:
+        for worker in self.workers.values():
+            worker.close()
+        self._doorbell.close()
+        for segment in (self.kv, self.arena_segment):
+            segment.close()
+        self.page.close()
+
+
+def _card(index: int, num_pages: int, max_model_len: int) -> ModelCard:
+    source = "fake:generate" if index == GENERATE else "fake:score"
+    card = fake_card(index, source.removeprefix("fake:"), source, max_model_len, 16, 0)
+    return msgspec.structs.replace(card, num_pages=num_pages)
