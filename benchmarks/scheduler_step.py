@@ -1,9 +1,10 @@
-"""What one decode step costs the scheduler: committing the step before, planning, writing the columns, sending the tokens.
+"""What one decode step costs the scheduler: committing the step before, planning, writing the columns, sending the
+tokens.
 
     python benchmarks/scheduler_step.py [--sequences 16,256,1024] [--steps 400] [--json FILE]
 
-Everything but the model is real: ledger, prefix cache, arena, ring, msgpack. A stand-in worker marks each step done with
-fixed tokens; its time is not counted. The budget is 1 ms at 256 running sequences.
+Everything but the model is real: ledger, prefix cache, arena, ring, msgpack. A stand-in worker marks each step done
+with fixed tokens; its time is not counted. The budget is 1 ms at 256 running sequences.
 """
 
 import argparse

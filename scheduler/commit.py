@@ -93,6 +93,8 @@ def _observe_times(ledger: Ledger, slots: Slots, positions: npt.NDArray[np.int32
         stream = ledger.streams[slot]
         if stream is not None:
             metrics.time_to_first_token.observe(now - stream.arrived)
+            metrics.queue_seconds.observe((stream.admitted or now) - stream.arrived)
+            metrics.cached_tokens.add(stream.num_cached_tokens)
     later = slots[~is_first & (ledger.last_token_time[slots] > 0)]
     if len(later):
         metrics.inter_token.observe_many(now - ledger.last_token_time[later])

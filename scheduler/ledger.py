@@ -12,6 +12,8 @@ so `to_plan = num_tokens + num_pending - num_planned` is 1 for a decoding stream
 when the stream waits for a step to end. Pages cover at least num_planned positions. What can be derived is derived.
 """
 
+import time
+
 import numpy as np
 import numpy.typing as npt
 
@@ -91,10 +93,13 @@ class Ledger:
 
     def is_prefix_being_computed(self, stream: Stream) -> bool:
         """Another running stream computes this one's next page right now: wait for it rather than compute it twice."""
+        if stream.waits_for in self._computing:
+            return True
         match = self.cache.match(stream.tokens, stream.cache_salt)
         if len(match.pages) >= (len(stream.tokens) - 1) // self.block_size:
             return False
-        return self.cache.key(match.node, stream.tokens, len(match.pages)) in self._computing
+        stream.waits_for = self.cache.key(match.node, stream.tokens, len(match.pages))
+        return stream.waits_for in self._computing
 
     def admit(self, stream: Stream, worker: int, frontend: int) -> int | None:
         """Give a waiting stream a slot, its cached pages and blank ones for the rest of its tokens. None when there
@@ -120,9 +125,9 @@ class Ledger:
         self._node[slot] = match.node
         self.cover(slot, len(stream.tokens))
         self._expect_next_page(slot)
-        if not stream.was_admitted:
+        if stream.admitted is None:
             stream.num_cached_tokens = int(self.num_computed[slot])
-            stream.was_admitted = True
+            stream.admitted = time.monotonic()
         self.num_cached[slot] = stream.num_cached_tokens
         return slot
 

@@ -79,7 +79,7 @@ def model_metrics(writer: MetricsWriter, model: str) -> ModelMetrics:
 
 
 def show_ledger(metrics: ModelMetrics, ledger: Ledger) -> None:
-    """Gauges of a generate model."""
+    """Gauges of a generate model; takes over the preemptions counted since the last time."""
     pool = ledger.cache.pool
     metrics.running.set(ledger.num_running)
     metrics.waiting.set(ledger.waiting.num_waiting)
@@ -87,6 +87,8 @@ def show_ledger(metrics: ModelMetrics, ledger: Ledger) -> None:
     metrics.pages_used.set(pool.num_used)
     metrics.pages_cached.set(pool.num_cached_free)
     metrics.pages_total.set(pool.num_pages)
+    metrics.preemptions.add(ledger.num_preemptions)
+    ledger.num_preemptions = 0
 
 
 def show_scores(metrics: ModelMetrics, queue: ScoreQueue) -> None:

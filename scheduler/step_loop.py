@@ -124,11 +124,12 @@ class StepLoop:
         if is_idle and not self._was_idle:
             integrity.check(self.state)
         if is_idle != self._was_idle or now - self._gauges_shown > GAUGE_PERIOD_S:
-            self._show_gauges()
+            self.show_gauges()
             self._gauges_shown = now
         self._was_idle = is_idle
 
-    def _show_gauges(self) -> None:
+    def show_gauges(self) -> None:
+        """Bring the metrics page up to date."""
         for model, ledger in self.state.ledgers.items():
             show_ledger(self.state.metrics[model], ledger)
         for model, queue in self.state.score_queues.items():

@@ -53,7 +53,8 @@ class Stream:
     arrived: float  # time.monotonic()
     slot: int | None = None  # running slot in the ledger; None: waiting
     num_cached_tokens: int = 0  # prompt tokens taken from the prefix cache at first admission
-    was_admitted: bool = False
+    admitted: float | None = None  # time.monotonic() of the first admission
+    waits_for: tuple[int | str, bytes] | None = None  # key of its first unknown page, when that was looked up last
     num_deaths: int = 0  # workers that died with it aboard
     is_closed: bool = False  # it has had its final message
 

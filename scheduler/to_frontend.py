@@ -30,8 +30,9 @@ class _Peer:
 class FrontendOutbox:
     """All frontends this scheduler has heard of, by a small index that ledgers keep in a column."""
 
-    def __init__(self, link: RouterLink) -> None:
+    def __init__(self, link: RouterLink, max_frames: int = MAX_OUTBOX_FRAMES) -> None:
         self._link = link
+        self._max_frames = max_frames
         self._peers: list[_Peer] = []
         self._index: dict[bytes, int] = {}
         self._backlog: set[int] = set()
@@ -71,7 +72,7 @@ class FrontendOutbox:
     def _push(self, index: int, peer: _Peer) -> None:
         while peer.frames:
             result = self._link.send(peer.identity, peer.frames[0])
-            if result is SendResult.GONE or len(peer.frames) > MAX_OUTBOX_FRAMES:
+            if result is SendResult.GONE or len(peer.frames) > self._max_frames:
                 log.warning("frontend is gone, its streams end", extra={"fields": {"frontend": peer.identity.hex()}})
                 self.lost.append(peer.identity)
                 self._mark_gone(index)

@@ -1,7 +1,7 @@
 """The whole scheduler engine in one process: real ledger, planner, arena and links; the fake model plays the workers.
 
-Nothing sleeps and nothing is timed: `turn` runs the scheduler's loop once, `work` lets a worker do one step. Every token a
-stream gets is kept as the frontend would see it.
+Nothing sleeps and nothing is timed: `turn` runs the scheduler's loop once, `work` lets a worker do one step. Every
+token a stream gets is kept as the frontend would see it.
 """
 
 from collections import deque
@@ -26,8 +26,8 @@ from ipc.messages import (
     ScoreBatch,
     SubmitGenerate,
     SubmitScore,
-    ToScheduler,
     TokenBatch,
+    ToScheduler,
 )
 from ipc.metrics_page import MetricsPage
 from ipc.model_card import ModelCard
