@@ -81,6 +81,7 @@ class FrontendConfig(Struct, frozen=True, kw_only=True):
     score_format: Literal["list", "float"] = "list"
     log_format: LogFormat = "human"
     log_level: LogLevel = "info"
+    version: str = "unknown"  # of the server, for /version
 
 
 class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

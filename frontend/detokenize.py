@@ -1,0 +1,100 @@
+"""Token ids to text, one token at a time: no delta ever ends inside a character.
+
+Two ways. Byte-level vocabularies (GPT-2's scheme, most models today) map every token to bytes, so an incremental UTF-8
+decoder is exact and holds back at most three bytes. All others go through the tokenizers library's `DecodeStream`.
+An unfinished character at the end of a stream is dropped, streaming or not.
+"""
+
+import codecs
+from typing import Protocol
+
+from tokenizers import Tokenizer
+from tokenizers.decoders import DecodeStream
+
+# A character has at most four bytes, so at most four tokens: what is undecided for longer is not text at all.
+MAX_UNDECIDED_TOKENS = 8
+
+
+class Detokenizer(Protocol):
+    """Belongs to one stream."""
+
+    def push(self, token_id: int) -> str:
+        """The text this token completes; often one token's text, sometimes nothing."""
+
+
+class TokenBytes:
+    """The bytes of each token of a byte-level vocabulary, looked up when first met. Shared by all streams of a
+    model."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        self._known: dict[int, bytes] = {}
+
+    def __getitem__(self, token_id: int) -> bytes:
+        """Special tokens and ids without a token (padding rows of the output layer) have no bytes."""
+        found = self._known.get(token_id)
+        if found is None:
+            found = self._known[token_id] = self._bytes_of(token_id)
+        return found
+
+    def _bytes_of(self, token_id: int) -> bytes:
+        token = None if token_id in self._special else self._tokenizer.id_to_token(token_id)
+        if token is None:
+            return b""
+        try:
+            return bytes(_BYTE_OF_CHAR[char] for char in token)
+        except KeyError:  # an added token, spelled as plain text
+            return token.encode()
+
+
+class ByteLevelDetokenizer:
+    """Exact: the deltas together are the bytes of all tokens, decoded as one text with U+FFFD for what is no UTF-8."""
+
+    def __init__(self, token_bytes: TokenBytes) -> None:
+        self._token_bytes = token_bytes
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token_id: int) -> str:
+        return self._decoder.decode(self._token_bytes[token_id])
+
+
+class StreamDetokenizer:
+    """Any other decoder of the tokenizers library: Metaspace with byte fallback, WordPiece, Unigram."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._stream = DecodeStream(skip_special_tokens=True)
+        self._undecided: list[int] = []
+
+    def push(self, token_id: int) -> str:
+        self._undecided.append(token_id)
+        try:
+            text = self._stream.step(self._tokenizer, token_id)
+        except Exception:  # noqa: BLE001 - the library raises plain Exception("Invalid prefix encountered ...")
+            return self._give_up()
+        if text:
+            self._undecided.clear()
+            return text
+        if len(self._undecided) >= MAX_UNDECIDED_TOKENS:
+            return self._give_up()
+        return ""
+
+    def _give_up(self) -> str:
+        """Bytes that are no text: they are given out as U+FFFD and decoding starts again after them."""
+        text = self._tokenizer.decode(self._undecided, skip_special_tokens=True)
+        self._stream = DecodeStream(ids=self._undecided, skip_special_tokens=True)
+        self._undecided = []
+        return text
+
+
+def _byte_of_char() -> dict[str, int]:
+    """GPT-2's table: each byte is spelled by a printable character; the others are moved to U+0100 and above."""
+    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    table = {chr(byte): byte for byte in printable}
+    moved = (byte for byte in range(256) if chr(byte) not in table)
+    table.update({chr(0x100 + place): byte for place, byte in enumerate(list(moved))})
+    return table
+
+
+_BYTE_OF_CHAR = _byte_of_char()

@@ -1,0 +1,95 @@
+"""What the supervisor says to this process, and our answers: start, models, readiness, drain, stop.
+
+Lives on the event loop. At the end of the link the supervisor is dead: this process removes the runtime folder, which
+only the supervisor would have removed, and leaves at once.
+"""
+
+import asyncio
+import logging
+import os
+import shutil
+from collections.abc import Callable, Sequence
+
+from frontend.from_scheduler import SchedulerReceiver
+from frontend.serving import Serving
+from frontend.text_model import load_text_models
+from ipc.control_link import ControlLink, LinkClosed
+from ipc.control_messages import Drain, Drained, Fatal, ModelsReady, Readiness, Ready, SchedulerGone, Stop, ToChild
+from ipc.errors import ErrorCode, ProtocolError, StartupError
+from ipc.model_card import ModelCard
+
+log = logging.getLogger("zerolane.frontend.from_supervisor")
+
+
+class SupervisorReceiver:
+    """Reads the control link. `stop`: ends the server's loop."""
+
+    def __init__(
+        self, link: ControlLink[ToChild], serving: Serving, scheduler: SchedulerReceiver, stop: Callable[[], None]
+    ) -> None:
+        self._link = link
+        self._serving = serving
+        self._scheduler = scheduler
+        self._stop = stop
+        self._loading: asyncio.Task[None] | None = None
+        self.exit_status = 0
+
+    def start(self) -> None:
+        """From now on messages are read; tells the supervisor that connections are accepted."""
+        asyncio.get_running_loop().add_reader(self._link.fileno(), self._read)
+        self._link.send(Ready())
+        self._read()  # what came before the reader was there
+
+    def _read(self) -> None:
+        while True:
+            try:
+                received = self._link.poll()
+            except LinkClosed:
+                leave_orphaned(self._serving.config.runtime_dir)
+            except ProtocolError as error:
+                log.error("the supervisor sent what cannot be read", extra={"fields": {"error": str(error)}})
+                continue
+            if received is None:
+                return
+            for fd in received.fds:  # no message to a running frontend carries any
+                os.close(fd)
+            self._on_record(received.record)
+
+    def _on_record(self, record: ToChild) -> None:
+        serving = self._serving
+        match record:
+            case ModelsReady(cards):
+                self._loading = asyncio.get_running_loop().create_task(self._load(cards))
+            case Readiness(ready, reason):
+                serving.not_ready_reason = None if ready else reason or "not every model answers"
+            case SchedulerGone():
+                self._scheduler.scheduler_gone()
+            case Drain():
+                serving.drain(on_idle=self._drained)
+            case Stop():
+                serving.streams.fail_all(ErrorCode.SHUTTING_DOWN, "The server was stopped before this request ended.")
+                self._stop()
+            case _:
+                log.error("unexpected message", extra={"fields": {"kind": type(record).__name__}})
+
+    def _drained(self) -> None:
+        # a little later: the reply that ended just now is still on its way through Sanic
+        asyncio.get_running_loop().call_soon(self._link.send, Drained())
+
+    async def _load(self, cards: Sequence[ModelCard]) -> None:
+        """Loads the tokenizers while the loop goes on, and says so; without them this process is of no use."""
+        try:
+            models = await asyncio.to_thread(load_text_models, cards, self._serving.config.chat_template)
+        except StartupError as error:
+            self._link.send(Fatal(str(error), error.advice))
+            self.exit_status = 1
+            self._stop()
+            return
+        self._serving.models_loaded(models)
+        self._link.send(Ready())
+
+
+def leave_orphaned(runtime_dir: str) -> None:
+    """The supervisor is dead. Does not return."""
+    shutil.rmtree(runtime_dir, ignore_errors=True)
+    os._exit(1)

@@ -1,0 +1,112 @@
+"""Opens the streams of a completions or chat request with the scheduler, and gives them up when the request ends
+early."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, cast
+
+from frontend.open_streams import StreamGroup, TokenStream
+from frontend.request_rules import GenerateRules, choice_sampling, token_column
+from frontend.serving import Serving
+from frontend.text_model import TextModel
+from ipc.messages import SubmitGenerate
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """One prompt and the output it may have, in tokens."""
+
+    token_ids: Sequence[int]
+    max_tokens: int
+
+
+class Choices:
+    """All choices of one request: index = prompt index * n + i. Use as a context manager; leaving it aborts what is
+    open."""
+
+    def __init__(self, serving: Serving, model: TextModel, prompts: Sequence[Prompt], rules: GenerateRules) -> None:
+        self._serving = serving
+        self._model = model
+        self._prompts = prompts
+        self._rules = rules
+        self._group = StreamGroup(tells_text=rules.stream)
+        self.streams = [self._new_stream(choice) for choice in range(len(prompts) * rules.num_choices)]
+        self._num_open = len(self.streams)  # choices whose end `changed` has not told yet
+
+    def submit(self, request_id: str) -> None:
+        """Hands all streams to the scheduler. Raises RequestError when the link is full; leaving the context cleans
+        up."""
+        rules = self._rules
+        prompts = [token_column(prompt.token_ids) for prompt in self._prompts]
+        stop_token_ids = token_column(rules.stop_token_ids)
+        samplings = [choice_sampling(rules, choice) for choice in range(rules.num_choices)]
+        for stream in self.streams:
+            prompt_index, choice = divmod(stream.choice, rules.num_choices)
+            self._serving.streams.add(stream)
+            self._serving.to_scheduler.submit(
+                SubmitGenerate(
+                    stream_id=stream.stream_id,
+                    request_id=request_id,
+                    model=self._model.card.index,
+                    prompt=prompts[prompt_index],
+                    max_tokens=self._prompts[prompt_index].max_tokens,
+                    sampling=samplings[choice],
+                    stop_token_ids=stop_token_ids,
+                    ignore_eos=rules.ignore_eos,
+                    cache_salt=rules.cache_salt,
+                    priority=rules.priority,
+                )
+            )
+
+    @property
+    def is_open(self) -> bool:
+        """`changed` will tell more."""
+        return self._num_open > 0
+
+    async def changed(self) -> list[TokenStream]:
+        """The choices with something new; waits for it. Raises the RequestError of a choice that failed."""
+        changed = cast("list[TokenStream]", await self._group.changed())
+        for stream in changed:
+            if stream.error is not None:
+                raise stream.error
+            if stream.finish_reason is not None:  # the last news of a stream, told once
+                self._num_open -= 1
+        return changed
+
+    async def finished(self) -> list[TokenStream]:
+        """All choices, once all have ended. Raises the RequestError of one that failed."""
+        while self.is_open:
+            await self.changed()
+        return self.streams
+
+    def usage(self) -> dict[str, Any]:
+        """OpenAI's usage object over all choices: a prompt counts once, however many choices it has."""
+        num_prompt = sum(len(prompt.token_ids) for prompt in self._prompts)
+        num_output = sum(stream.num_tokens for stream in self.streams)
+        num_cached = sum(stream.num_cached for stream in self.streams[:: self._rules.num_choices])
+        return {
+            "prompt_tokens": num_prompt,
+            "completion_tokens": num_output,
+            "total_tokens": num_prompt + num_output,
+            "prompt_tokens_details": {"cached_tokens": num_cached},
+        }
+
+    def __enter__(self) -> "Choices":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        still_open = self._serving.streams.remove(stream.stream_id for stream in self.streams)
+        self._serving.to_scheduler.abort(still_open)
+
+    def _new_stream(self, choice: int) -> TokenStream:
+        return TokenStream(
+            self._serving.streams.new_id(),
+            self._group,
+            choice,
+            self._model.tokenizer.detokenizer(),
+            self._rules.stops,
+            self._rules.stop_token_ids,
+        )

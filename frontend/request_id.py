@@ -1,0 +1,20 @@
+"""The id of an HTTP request: the client's X-Request-Id if it is a sane one, else a fresh one. It stands in every log
+line."""
+
+import re
+from uuid import uuid4
+
+from sanic import Request
+
+HEADER = "X-Request-Id"
+_SANE = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+def request_id(request: Request) -> str:
+    """Made on the first call and kept for the life of the request."""
+    known: str | None = getattr(request.ctx, "request_id", None)
+    if known is None:
+        sent = request.headers.get(HEADER, "")
+        known = sent if _SANE.fullmatch(sent) else uuid4().hex
+        request.ctx.request_id = known
+    return known

@@ -1,0 +1,57 @@
+"""Stop strings: text is delivered up to the first stop string, and no part of one ever leaves.
+
+"First" is the one complete soonest when the text is read character by character; of two that end at the same
+character the longer. So the outcome does not depend on how the text was divided into tokens or deltas.
+"""
+
+from collections.abc import Sequence
+
+
+class StopStrings:
+    """Watches one stream. Text that could be the beginning of a stop string is held back until it is decided."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        # every proper beginning of a stop string; the longest that ends the text so far is what must be held back
+        self._beginnings = frozenset(stop[:length] for stop in stops for length in range(1, len(stop)))
+        self._longest = max((len(stop) for stop in stops), default=0)
+        self._held = ""
+        self.matched: str | None = None
+
+    def push(self, text: str) -> str:
+        """The text that may be delivered now. After a match `matched` is set and everything further is swallowed."""
+        if not self._stops:
+            return text
+        if self.matched is not None:
+            return ""
+        seen = self._held + text
+        end, stop = self._first_match(seen)
+        if stop is not None:
+            self.matched = stop
+            self._held = ""
+            return seen[: end - len(stop)]
+        num_held = self._num_undecided(seen)
+        self._held = seen[len(seen) - num_held :]
+        return seen[: len(seen) - num_held]
+
+    def finish(self) -> str:
+        """The stream ended by itself: what was held back was no stop string and is delivered."""
+        held, self._held = self._held, ""
+        return held
+
+    def _first_match(self, text: str) -> tuple[int, str | None]:
+        end, found = len(text) + 1, None
+        for stop in self._stops:
+            start = text.find(stop)
+            if start < 0:
+                continue
+            stop_end = start + len(stop)
+            if stop_end < end or (stop_end == end and found is not None and len(stop) > len(found)):
+                end, found = stop_end, stop
+        return end, found
+
+    def _num_undecided(self, text: str) -> int:
+        for length in range(min(self._longest - 1, len(text)), 0, -1):
+            if text[len(text) - length :] in self._beginnings:
+                return length
+        return 0

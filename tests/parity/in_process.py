@@ -1,0 +1,40 @@
+"""Loads a model folder and opens it as a worker would, without any process."""
+
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from ipc.config import AttentionChoice, DType, LoaderConfig, ModelSpec
+from ipc.kv_layout import kv_regions
+from ipc.model_card import ModelCard
+from workers.decoder import Decoder
+from workers.encoder import Encoder
+from workers.inspect_model import inspect_model
+from workers.load_model import load_model
+
+
+def _load(
+    folder: Path, backend: AttentionChoice, dtype: DType
+) -> tuple[ModelCard, bytearray]:
+    config = LoaderConfig(
+        models=[ModelSpec("small", str(folder))], dtype=dtype, attention_backend=backend, block_size=16
+    )
+    card = inspect_model(0, config.models[0], str(folder), config)
+    weights = bytearray(card.weights_bytes)
+    return load_model(card, memoryview(weights), config, lambda done, total: None), weights
+
+
+def open_decoder(
+    folder: Path, backend: AttentionChoice = "auto", dtype: DType = "auto", num_pages: int = 700
+) -> tuple[ModelCard, Decoder]:
+    """The decoder in `folder`, its weights read-only, its KV pages full of what must never be read."""
+    card, weights = _load(folder, backend, dtype)
+    card = replace(card, num_pages=num_pages)
+    kv = bytearray(b"\xff") * kv_regions(card)[1]  # NaN in every floating-point type
+    return card, Decoder(card, memoryview(weights).toreadonly(), memoryview(kv), max_num_seqs=32, threads=2)
+
+
+def open_encoder(folder: Path, dtype: DType = "auto") -> tuple[ModelCard, Encoder]:
+    """The score model in `folder`."""
+    card, weights = _load(folder, "auto", dtype)
+    return card, Encoder(card, memoryview(weights).toreadonly())

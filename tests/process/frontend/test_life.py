@@ -1,0 +1,182 @@
+"""Start, readiness, losing the scheduler, draining, stopping, and losing the supervisor."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import pytest
+
+from ipc.control_messages import Drain, Drained, Readiness, SchedulerGone
+from ipc.messages import Failed, FinishReason, SubmitGenerate
+from ipc.errors import ErrorCode
+from tests.support.frontend_under_test import DEADLINE_S, FrontendUnderTest, fake_cards
+from tests.support.scripted_scheduler import ScriptedScheduler, answers_text, token_rows
+
+pytestmark = pytest.mark.process
+
+CHAT = {"messages": [{"role": "user", "content": "hi"}]}
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(8) as executor:
+        yield executor
+
+
+def test_alive_before_models_are_loaded(runtime_dir: Path, scheduler: ScriptedScheduler) -> None:
+    frontend = FrontendUnderTest(runtime_dir, scheduler.address, fake_cards())
+    try:
+        assert httpx.get(f"{frontend.url}/health").status_code == 200
+        for reply in (
+            httpx.get(f"{frontend.url}/ready"),
+            httpx.get(f"{frontend.url}/v1/models"),
+            httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}),
+            httpx.post(f"{frontend.url}/v1/score", json={"text_1": "x", "text_2": "y"}),
+        ):
+            assert reply.status_code == 503
+            assert reply.json()["error"]["code"] == "not_ready"
+            assert "models are loading" in reply.json()["error"]["message"]
+            assert int(reply.headers["retry-after"]) >= 1
+        frontend.load_models()
+        scheduler.answer = answers_text("ok")
+        assert httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}).status_code == 200
+        assert frontend.stop() == 0
+    finally:
+        frontend.close()
+
+
+def test_ready_follows_the_supervisor(frontend: FrontendUnderTest) -> None:
+    frontend.link.send(Readiness(False, "worker 0 is being restarted"))
+    wait_until(lambda: httpx.get(f"{frontend.url}/ready").status_code == 503)
+    assert "worker 0 is being restarted" in httpx.get(f"{frontend.url}/ready").text
+    assert httpx.get(f"{frontend.url}/health").status_code == 200
+    frontend.link.send(Readiness(True))
+    wait_until(lambda: httpx.get(f"{frontend.url}/ready").status_code == 200)
+
+
+def test_a_lost_scheduler_ends_open_streams_with_one_error(
+    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, pool: ThreadPoolExecutor
+) -> None:
+    plain = pool.submit(httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S)
+    scheduler.next(SubmitGenerate)
+    streamed = pool.submit(
+        httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT | {"stream": True}, timeout=DEADLINE_S
+    )
+    submit = scheduler.next(SubmitGenerate)
+    scheduler.send(token_rows((submit.stream_id, 0, 97, FinishReason.NONE)))
+    # a non-final token reached the client before the end
+    wait_until(lambda: frontend.counted("zerolane_http_requests_in_flight", "/v1/chat/completions") == 2)
+    failing = pool.submit(
+        httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT | {"stream": True}, timeout=DEADLINE_S
+    )
+    scheduler.next(SubmitGenerate)
+    num_hellos = scheduler.num_hellos
+    frontend.link.send(SchedulerGone(2))
+    assert plain.result(DEADLINE_S).status_code == 500
+    assert plain.result().json()["error"]["code"] == "scheduler_lost"
+    events = [line for line in streamed.result(DEADLINE_S).text.split("\n\n") if line]
+    assert '"content":"a"' in events[1]
+    assert json.loads(events[-2].removeprefix("data: "))["error"]["code"] == "scheduler_lost"
+    assert events[-1] == "data: [DONE]"
+    assert failing.result(DEADLINE_S).status_code == 500  # nothing was sent yet: the true status
+    wait_until(lambda: scheduler.num_hellos > num_hellos)
+    scheduler.answer = answers_text("again")
+    assert httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}).json()["choices"][0]["text"] == "again"
+
+
+def test_a_request_waits_for_the_next_scheduler(
+    runtime_dir: Path, scheduler: ScriptedScheduler, frontend: FrontendUnderTest, pool: ThreadPoolExecutor
+) -> None:
+    scheduler.close()
+    frontend.link.send(SchedulerGone(2))
+    waiting = pool.submit(httpx.post, f"{frontend.url}/v1/completions", json={"prompt": "x"}, timeout=DEADLINE_S)
+    wait_until(lambda: frontend.counted("zerolane_http_requests_in_flight", "/v1/completions") == 1)
+    successor = ScriptedScheduler(runtime_dir, epoch=2)
+    try:
+        successor.answer = answers_text("late")
+        assert waiting.result(DEADLINE_S).json()["choices"][0]["text"] == "late"
+    finally:
+        successor.close()
+
+
+def test_no_scheduler_is_a_503(runtime_dir: Path) -> None:
+    silent = ScriptedScheduler(runtime_dir, welcomes=False)
+    frontend = FrontendUnderTest(runtime_dir, silent.address, fake_cards())
+    try:
+        frontend.load_models()
+        reply = httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}, timeout=DEADLINE_S)
+        assert reply.status_code == 503
+        assert reply.json()["error"]["code"] == "not_ready"
+        assert silent.num_hellos > 3
+    finally:
+        frontend.close()
+        silent.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        (ErrorCode.QUEUE_FULL, 429, "rate_limit_exceeded"),
+        (ErrorCode.STEP_FAILED, 500, "step_failed"),
+        (ErrorCode.NO_WORKER, 503, "no_worker"),
+    ],
+)
+def test_a_failed_stream(
+    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, code: ErrorCode, status: int, name: str
+) -> None:
+    scheduler.answer = lambda record: (
+        [Failed(record.stream_id, code, "it went wrong in /usr/lib/python3/x.py", 2.5)]
+        if isinstance(record, SubmitGenerate)
+        else []
+    )
+    for body in (CHAT, CHAT | {"stream": True}):
+        reply = httpx.post(f"{frontend.url}/v1/chat/completions", json=body)
+        assert reply.status_code == status
+        assert reply.json()["error"]["code"] == name
+        if status == 429:
+            assert reply.headers["retry-after"] == "3"
+        if status == 500:
+            assert "/usr/lib" not in reply.text
+
+
+def test_drain_finishes_what_is_open_and_refuses_the_rest(
+    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, pool: ThreadPoolExecutor
+) -> None:
+    running = pool.submit(httpx.post, f"{frontend.url}/v1/completions", json={"prompt": "x"}, timeout=DEADLINE_S)
+    submit = scheduler.next(SubmitGenerate)
+    frontend.link.send(Drain())
+    wait_until(lambda: httpx.get(f"{frontend.url}/ready").status_code == 503)
+    refused = httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "y"})
+    assert refused.status_code == 503
+    assert refused.json()["error"]["code"] == "shutting_down"
+    assert refused.headers["connection"] == "close"
+    assert frontend.link.poll() is None
+    scheduler.send(token_rows((submit.stream_id, 0, 97, FinishReason.LENGTH)))
+    frontend.wait_for(Drained)
+    assert running.result(DEADLINE_S).json()["choices"][0]["text"] == "a"
+    assert frontend.stop() == 0
+
+
+def test_stop_tells_open_requests(
+    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, pool: ThreadPoolExecutor
+) -> None:
+    running = pool.submit(httpx.post, f"{frontend.url}/v1/completions", json={"prompt": "x"}, timeout=DEADLINE_S)
+    scheduler.next(SubmitGenerate)
+    assert frontend.stop() == 0
+    assert running.result(DEADLINE_S).status_code == 503
+    assert running.result().json()["error"]["code"] == "shutting_down"
+
+
+def test_a_dead_supervisor_takes_the_runtime_folder_along(frontend: FrontendUnderTest, runtime_dir: Path) -> None:
+    frontend.link.close()
+    assert frontend.process.wait(DEADLINE_S) == 1
+    assert not runtime_dir.exists()
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline

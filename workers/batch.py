@@ -1,0 +1,80 @@
+"""From a step's columns to torch inputs: positions, the plan of page reads and writes, the rows to sample.
+
+Everything here is computed once a step and used by every layer. The columns belong to the scheduler's lease; what is made
+here are copies or views that live as long as the step.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ipc.model_card import ModelCard
+from ipc.step_layout import FROM_LAST_TOKEN, RowFlag, StepColumns
+from workers.paged_attention.interface import AttentionPlan, PrefillRow
+from workers.rows import check_generate_rows, token_positions, token_rows
+
+MAX_SINGLE_TOKENS = 1  # rows of at most so many new tokens are computed token by token, like decoding
+
+
+@dataclass(frozen=True)
+class GenerateBatch:
+    """The torch inputs of one GENERATE step."""
+
+    token_ids: torch.Tensor  # int64 [1, tokens]
+    position_ids: torch.Tensor  # int64 [1, tokens]
+    attention: AttentionPlan
+    sample_rows: npt.NDArray[np.int64]  # [n] rows with SAMPLE
+    sample_tokens: torch.Tensor  # int64 [n] flattened index of each such row's last token
+
+
+def generate_batch(columns: StepColumns, card: ModelCard, last_token: npt.NDArray[np.int32]) -> GenerateBatch:
+    """The batch of a GENERATE step; `last_token` [slots] holds what each running slot drew before.
+
+    Raises ProtocolError for a plan that cannot be.
+    """
+    check_generate_rows(columns, card)
+    rows = token_rows(columns.num_new)
+    positions = token_positions(columns)
+    latest = last_token[columns.slot[rows]]
+    tokens = np.where(columns.token_ids == FROM_LAST_TOKEN, latest, columns.token_ids).astype(np.int64)
+    sample_rows = np.flatnonzero(columns.flags & RowFlag.SAMPLE)
+    last_indexes = np.cumsum(columns.num_new, dtype=np.int64) - 1
+    return GenerateBatch(
+        token_ids=torch.from_numpy(tokens)[None],
+        position_ids=torch.from_numpy(positions)[None],
+        attention=attention_plan(columns, card.block_size, rows, positions),
+        sample_rows=sample_rows,
+        sample_tokens=torch.from_numpy(last_indexes[sample_rows]),
+    )
+
+
+def attention_plan(
+    columns: StepColumns, block_size: int, rows: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
+) -> AttentionPlan:
+    """Where each of the step's tokens is written, and which tokens are computed how."""
+    token_page = columns.block_tables[rows, positions // block_size].astype(np.int64)
+    is_single = columns.num_new <= MAX_SINGLE_TOKENS
+    singles = np.flatnonzero(is_single[rows])
+    return AttentionPlan(
+        block_size=block_size,
+        token_page=torch.from_numpy(token_page),
+        token_offset=torch.from_numpy(positions % block_size),
+        single_tokens=torch.from_numpy(singles),
+        single_lengths=torch.from_numpy((positions[singles] + 1).astype(np.int32)),
+        single_tables=torch.from_numpy(columns.block_tables[rows[singles]]),
+        prefill_rows=_prefill_rows(columns, block_size, np.flatnonzero(~is_single)),
+        singles_are_all=len(singles) == len(positions),
+    )
+
+
+def _prefill_rows(columns: StepColumns, block_size: int, rows: npt.NDArray[np.int64]) -> tuple[PrefillRow, ...]:
+    firsts = np.cumsum(columns.num_new, dtype=np.int64) - columns.num_new
+    prefill: list[PrefillRow] = []
+    for row in rows.tolist():
+        num_new, start = int(columns.num_new[row]), int(columns.start[row])
+        num_pages = -(-(start + num_new) // block_size)
+        pages = torch.from_numpy(columns.block_tables[row, :num_pages].astype(np.int64))
+        prefill.append(PrefillRow(int(firsts[row]), num_new, start, pages))
+    return tuple(prefill)

@@ -1,0 +1,18 @@
+"""How a child of the supervisor starts and ends."""
+
+import ctypes
+import os
+import signal
+
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent dies, however busy it is. The control link's end says so too."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the supervisor's to handle
+
+
+def leave_at_once() -> None:
+    """The supervisor is gone: nothing is worth finishing, and nothing of ours survives us."""
+    os._exit(1)

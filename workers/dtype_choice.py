@@ -1,0 +1,45 @@
+"""Which number type a model computes in, and why."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+from ipc.config import DType
+
+FAST_BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16", "avx_ne_convert")  # x86 instructions that multiply bfloat16
+
+
+@dataclass(frozen=True)
+class DtypeChoice:
+    dtype: str  # torch's name
+    reason: str
+
+
+def cpu_has_bfloat16() -> bool:
+    """This CPU multiplies bfloat16 in hardware."""
+    try:
+        cpuinfo = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return False
+    wanted = set(FAST_BFLOAT16_FLAGS) if platform.machine() == "x86_64" else {"bf16"}
+    for line in cpuinfo.splitlines():
+        key, _, flags = line.partition(":")
+        if key.strip() in ("flags", "Features"):
+            return bool(wanted & set(flags.split()))
+    return False
+
+
+def choose_dtype(wanted: DType, checkpoint: str, fast_bfloat16: bool) -> DtypeChoice:
+    """The computing type for a checkpoint stored in type `checkpoint` on a CPU."""
+    if wanted != "auto":
+        return DtypeChoice(wanted, "asked for by --dtype")
+    if checkpoint == "bfloat16" and fast_bfloat16:
+        return DtypeChoice("bfloat16", "the checkpoint's type, and this CPU is fast at it")
+    if checkpoint == "bfloat16":
+        return DtypeChoice("float32", "the checkpoint is bfloat16, which this CPU has no instructions for")
+    if checkpoint == "float16":
+        why = "the checkpoint is float16, which CPUs are slow at"
+        if fast_bfloat16:
+            return DtypeChoice("bfloat16", f"{why}; bfloat16 takes the same memory")
+        return DtypeChoice("float32", why)
+    return DtypeChoice("float32", f"the checkpoint's type is {checkpoint}")

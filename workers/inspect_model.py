@@ -1,0 +1,84 @@
+"""First half of loading: what a model is, and how much memory its weights take. Nothing of the weights is read yet."""
+
+import logging
+from typing import Any
+
+import torch
+from msgspec.structs import replace
+
+from ipc.config import LoaderConfig, ModelSpec
+from ipc.errors import StartupError
+from ipc.model_card import ModelCard
+from workers.architecture_rules import architecture_of, is_padded_encoder, refuse_unsupported, task_of
+from workers.dtype_choice import choose_dtype, cpu_has_bfloat16
+from workers.encoder import PACKED, PADDED
+from workers.load_weights import num_parameters, plan_bytes
+from workers.model import build_on_meta, model_class, read_config
+from workers.model_limits import default_sampling, eos_token_ids
+
+_logger = logging.getLogger("zerolane.workers.inspect_model")
+
+
+def inspect_model(index: int, spec: ModelSpec, path: str, config: LoaderConfig) -> ModelCard:
+    """The card of the model in folder `path`, without what only its weights can tell. Raises StartupError."""
+    model_config = _read_config(spec, path, config.trust_remote_code)
+    architecture = architecture_of(spec.name, model_config)
+    task = task_of(spec.name, architecture, config.task)
+    cls = model_class(architecture, model_config, path, config.trust_remote_code)
+    supports_backend = bool(cls._supports_attention_backend)
+    refuse_unsupported(spec.name, architecture, task, model_config, supports_backend)
+    dtype = choose_dtype(config.dtype, _checkpoint_dtype(model_config), cpu_has_bfloat16())
+    _logger.info("type of %s: %s, because %s", spec.name, dtype.dtype, dtype.reason)
+    card = ModelCard(
+        index=index,
+        name=spec.name,
+        path=path,
+        task=task,
+        architecture=architecture,
+        dtype=dtype.dtype,
+        vocab_size=model_config.get_text_config().vocab_size,
+        max_model_len=0,
+        eos_token_ids=eos_token_ids(model_config, path) if task == "generate" else (),
+        default_sampling=default_sampling(path),
+        num_labels=model_config.num_labels if task == "score" else 0,
+        trust_remote_code=config.trust_remote_code,
+        block_size=config.block_size,
+    )
+    if task == "score":
+        card = _with_encoder_backend(card, is_padded_encoder(supports_backend))
+    return _with_sizes(card)
+
+
+def _with_encoder_backend(card: ModelCard, padded: bool) -> ModelCard:
+    if padded:
+        why = f"{card.architecture} has an attention of its own"
+        return replace(card, attention_backend=PADDED, attention_reason=why)
+    return replace(card, attention_backend=PACKED, attention_reason="sequences of a step run in one row, without padding")
+
+
+def _with_sizes(card: ModelCard) -> ModelCard:
+    meta = build_on_meta(card, None)
+    output = meta.get_output_embeddings() if card.task == "generate" else None
+    vocab_size = card.vocab_size if output is None else int(output.weight.shape[0])
+    return replace(
+        card, vocab_size=vocab_size, weights_bytes=plan_bytes(meta), num_parameters=num_parameters(meta)
+    )
+
+
+def _read_config(spec: ModelSpec, path: str, trust_remote_code: bool) -> Any:
+    try:
+        return read_config(path, trust_remote_code)
+    except (ValueError, KeyError, OSError) as error:  # transformers' ways to say that it does not know the model
+        reason = str(error).partition("\n")[0].replace(path, "its folder")
+        raise StartupError(
+            f"model {spec.name}: its configuration cannot be read: {reason}",
+            "install a transformers version that knows it, or use --trust-remote-code if you trust the model's own code",
+        ) from error
+
+
+def _checkpoint_dtype(config: Any) -> str:
+    """The type the configuration says the weights are stored in; float32 where it says nothing."""
+    dtype = getattr(config.get_text_config(), "dtype", None) or getattr(config, "dtype", None)
+    if isinstance(dtype, torch.dtype):
+        return str(dtype).removeprefix("torch.")
+    return dtype if isinstance(dtype, str) else "float32"

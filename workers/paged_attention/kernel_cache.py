@@ -1,0 +1,36 @@
+"""Where compiled kernels are kept between runs. Imported before numba, which reads its settings once.
+
+The folder is `$XDG_CACHE_HOME/zerolane` or `~/.cache/zerolane`, or what NUMBA_CACHE_DIR says. Where it cannot be written, kernels
+are compiled anew in every process.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+_logger = logging.getLogger("zerolane.workers.kernel_cache")
+
+
+def cache_folder() -> Path:
+    """The folder for compiled kernels; it may not exist yet."""
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    base = os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
+    return Path(os.path.expanduser(base)) / "zerolane" / "numba"
+
+
+def _prepare() -> bool:
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _logger.info("compiled kernels cannot be kept: %s", error)
+        return False
+    if not os.access(folder, os.W_OK | os.X_OK):
+        _logger.info("compiled kernels cannot be kept: %s is not writable", folder)
+        return False
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    return True
+
+
+CAN_CACHE = _prepare()  # decided before the kernel's decorator runs: numba refuses to cache without a folder

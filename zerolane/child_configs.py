@@ -1,0 +1,59 @@
+"""Each process' part of the settings, made from `ServeConfig`: what has the same name there is taken over as it is."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from ipc.config import FrontendConfig, LoaderConfig, ModelSpec, SchedulerConfig, ServeConfig, WorkerConfig
+from zerolane.cores import threads_per_worker, usable_cores
+from zerolane.runtime_dir import SCHEDULER_SOCKET
+from zerolane.seats import Seat
+
+
+def frontend_config(config: ServeConfig, seat: Seat, runtime_dir: Path) -> FrontendConfig:
+    own: dict[str, Any] = {
+        "frontend_id": seat.id,
+        "epoch": seat.epoch,
+        "metrics_slot": seat.metrics_slot,
+        "scheduler_address": _scheduler_address(runtime_dir),
+        "runtime_dir": str(runtime_dir),
+        "shutdown_timeout_s": config.shutdown_timeout,
+    }
+    return FrontendConfig(**_same_names(config, FrontendConfig) | own)
+
+
+def scheduler_config(config: ServeConfig, seat: Seat, runtime_dir: Path) -> SchedulerConfig:
+    own: dict[str, Any] = {
+        "epoch": seat.epoch,
+        "metrics_slot": seat.metrics_slot,
+        "address": _scheduler_address(runtime_dir),
+    }
+    return SchedulerConfig(**_same_names(config, SchedulerConfig) | own)
+
+
+def worker_config(config: ServeConfig, seat: Seat, num_workers: int) -> WorkerConfig:
+    own: dict[str, Any] = {
+        "worker_id": seat.id,
+        "epoch": seat.epoch,
+        "metrics_slot": seat.metrics_slot,
+        "threads": threads_per_worker(config.threads, num_workers),
+        "fake_step_s": config.fake_step_ms / 1000,
+    }
+    return WorkerConfig(**_same_names(config, WorkerConfig) | own)
+
+
+def loader_config(config: ServeConfig, specs: Sequence[ModelSpec]) -> LoaderConfig:
+    own: dict[str, Any] = {"models": list(specs), "threads": config.threads or usable_cores()}
+    return LoaderConfig(**_same_names(config, LoaderConfig) | own)
+
+
+def _scheduler_address(runtime_dir: Path) -> str:
+    return f"ipc://{runtime_dir / SCHEDULER_SOCKET}"
+
+
+def _same_names(config: ServeConfig, target: type[Struct]) -> dict[str, Any]:
+    settings = msgspec.structs.asdict(config)
+    return {name: settings[name] for name in target.__struct_fields__ if name in settings}

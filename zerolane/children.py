@@ -1,0 +1,125 @@
+"""Child processes: how one is started, spoken to, and known to be gone."""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from msgspec import Struct
+
+from ipc.control_link import ControlLink, LinkClosed
+from ipc.control_messages import ToSupervisor
+from ipc.errors import ProtocolError
+
+log = logging.getLogger("zerolane.supervisor.children")
+
+
+class Role(StrEnum):
+    """What a child does; the value is its word on the command line and in the metrics."""
+
+    FRONTEND = "frontend"
+    SCHEDULER = "scheduler"
+    WORKER = "worker"
+    LOADER = "loader"
+
+
+Command = Callable[[Role, int], Sequence[str]]
+"""The command line that starts a role with this control descriptor."""
+
+
+def role_command(role: Role, control_fd: int) -> Sequence[str]:
+    """Our own interpreter and program. -P: what lies in the current folder must not stand in for a module of ours."""
+    return [sys.executable, "-P", "-m", "zerolane", role.value, "--control-fd", str(control_fd)]
+
+
+class Child:
+    """One process, from its start to its end."""
+
+    def __init__(self, command: Command, role: Role) -> None:
+        """Start it in a session of its own, so that a terminal's Ctrl-C reaches the supervisor only.
+
+        Raises OSError when the system has no process or descriptor left; then nothing stays behind.
+        """
+        self.link, control_fd = ControlLink.pair()
+        try:
+            self._process = subprocess.Popen(
+                command(role, control_fd),
+                stdin=subprocess.DEVNULL,
+                pass_fds=(control_fd,),
+                start_new_session=True,
+                env=_environment(),
+            )
+            self.pid = self._process.pid
+            self.pidfd = os.pidfd_open(self.pid)  # readable once the process has ended
+        except OSError:
+            self.link.close()  # which ends the process, if there is one
+            raise
+        finally:
+            os.close(control_fd)
+        self.started_at = time.monotonic()
+
+    @property
+    def uptime_s(self) -> float:
+        return time.monotonic() - self.started_at
+
+    def send(self, record: Struct, fds: Sequence[int] = ()) -> None:
+        """A child that cannot be told anything is ended: its pidfd says so to whoever has to know."""
+        try:
+            self.link.send(record, fds)
+        except LinkClosed:
+            self.kill()
+
+    def received(self) -> tuple[list[ToSupervisor], bool]:
+        """All records that are there, and whether the link goes on. Nonsense ends the child."""
+        records: list[ToSupervisor] = []
+        while True:
+            try:
+                received = self.link.poll()
+            except LinkClosed:
+                return records, False
+            except ProtocolError as error:
+                log.error("a child sends nonsense, ending it", extra={"fields": {"pid": self.pid, "error": str(error)}})
+                self.kill()
+                return records, False
+            if received is None:
+                return records, True
+            for fd in received.fds:  # no child has anything to hand over
+                os.close(fd)
+            records.append(received.record)
+
+    def kill(self) -> None:
+        """SIGKILL; also fine when it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def reap(self) -> int:
+        """Called once the pidfd is readable: the exit code (minus the signal's number), and everything is closed."""
+        code = self._process.wait()
+        self.link.close()
+        os.close(self.pidfd)
+        return code
+
+
+def describe_exit(code: int) -> str:
+    """In words: "ended with exit code 3", "was killed by SIGSEGV"."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with the checkout on the import path where zerolane is not installed."""
+    package = Path(__file__).resolve().parent
+    if (package / "_app").is_dir():
+        return dict(os.environ)
+    paths = [str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

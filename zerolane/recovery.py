@@ -1,0 +1,161 @@
+"""What follows when a process ends: by whom it is replaced, when, and who must know.
+
+A process that ends within SHORT_LIFE_S of serving, or never served, has lived too short; MAX_SHORT_LIVES of them in a
+row and nobody takes its seat any more. Pauses between short lives grow; after a long life there is none.
+"""
+
+import logging
+
+from ipc.control_messages import FrontendGone, SchedulerGone, WorkerGone
+from ipc.doorbell import Doorbell
+from ipc.errors import StartupError, ZerolaneError
+from zerolane.children import Role, describe_exit
+from zerolane.house import House, Phase
+from zerolane.lifecycle import link_worker, on_message, stop
+from zerolane.seats import Seat, SeatState
+
+SHORT_LIFE_S = 2.0
+MAX_SHORT_LIVES = 5
+RESTART_PAUSES_S = (0.0, 0.5, 1.0, 2.0)  # before the first, second ... replacement in a row
+
+log = logging.getLogger("zerolane.supervisor.recovery")
+
+
+class GaveUp(ZerolaneError):
+    """The server cannot be kept alive."""
+
+
+def on_exit(house: House, seat: Seat) -> None:
+    """The process of `seat` has truly ended. Raises StartupError during the start, GaveUp if nothing can replace it."""
+    if seat.child is None:
+        return
+    for record in seat.child.received()[0]:
+        on_message(house, seat, record)
+    was, served_s = seat.state, seat.served_s
+    how = _clear_out(house, seat)
+    if seat.role is Role.LOADER:
+        _on_loader_exit(house, seat, how)
+    elif house.phase is Phase.STARTING:
+        raise _failed_start(seat, how)
+    elif house.phase is not Phase.STOPPING:
+        _log_death(seat, was, how)
+        _repair(house, seat, was, is_short=served_s < SHORT_LIFE_S)
+
+
+def _clear_out(house: House, seat: Seat) -> str:
+    """Let go of the process; how it ended, in words."""
+    child = seat.child
+    if child is None:
+        return "was not there"
+    house.loop.unwatch(child.link.fileno())
+    house.loop.unwatch(child.pidfd)
+    code = child.reap()
+    seat.child, seat.state = None, SeatState.GONE
+    seat.set_timer(None)
+    seat.drop_link()
+    if seat.role is not Role.LOADER:
+        house.metrics.writer(seat.metrics_slot).reset_gauges()
+    return describe_exit(code)
+
+
+def _on_loader_exit(house: House, seat: Seat, how: str) -> None:
+    """It is done when it has said Loaded, however it ends then."""
+    house.seats.remove(seat)
+    if house.loaded is None and house.phase is Phase.STARTING:
+        raise _failed_start(seat, how)
+
+
+def _failed_start(seat: Seat, how: str) -> StartupError:
+    if seat.last_words is not None:
+        return StartupError(seat.last_words.message, seat.last_words.advice)
+    advice = "See what it wrote above."
+    if "SIGKILL" in how:
+        advice = "If it was not killed by hand, memory ran out: give less --kv-cache-memory, or serve a smaller model."
+    return StartupError(f"The {seat.name} process {how} during the start.", advice)
+
+
+def _log_death(seat: Seat, was: SeatState, how: str) -> None:
+    if was is SeatState.STOPPING:
+        log.info(f"{seat.name} has left", extra={"fields": {"epoch": seat.epoch}})
+    else:
+        log.warning(f"{seat.name} {how}", extra={"fields": {"was": was.value, "epoch": seat.epoch}})
+
+
+def _repair(house: House, seat: Seat, was: SeatState, is_short: bool) -> None:
+    """Tell the others, and fill the seat again unless it was meant to be empty."""
+    returns = was not in (SeatState.STOPPING, SeatState.DRAINING)
+    if returns and house.phase is Phase.DRAINING and seat.role is Role.FRONTEND:
+        returns = False  # nobody can connect to it any more
+    seat.num_short_lives = seat.num_short_lives + 1 if is_short else 0
+    gives_up = returns and seat.num_short_lives >= MAX_SHORT_LIVES
+    match seat.role:
+        case Role.WORKER if was is not SeatState.STOPPING:  # else the scheduler has let go of it already
+            will_return = (returns and not gives_up) or _others_are_coming(house, seat)
+            _send_scheduler(house, WorkerGone(seat.id, seat.epoch, will_return))
+        case Role.SCHEDULER:
+            _replace_scheduler(house, seat)
+        case Role.FRONTEND:
+            _send_scheduler(house, FrontendGone(seat.id, seat.epoch))
+    if gives_up:
+        _give_up(house, seat)
+    elif returns:
+        _restart_later(house, seat)
+    elif seat.role is Role.WORKER:
+        house.seats.remove(seat)
+
+
+def _others_are_coming(house: House, gone: Seat) -> bool:
+    """Requests that wait for a worker wait for any worker."""
+    leaving = (SeatState.FAILED, SeatState.GONE, SeatState.DRAINING, SeatState.STOPPING)
+    return any(seat is not gone and seat.state not in leaving for seat in house.seats.of(Role.WORKER))
+
+
+def _replace_scheduler(house: House, seat: Seat) -> None:
+    """Nothing of the dead scheduler is heard any more: frontends are told, workers get links to its successor."""
+    for frontend in house.seats.of(Role.FRONTEND):
+        if frontend.child is not None:
+            frontend.child.send(SchedulerGone(seat.epoch + 1))
+    house.scheduler_doorbell.close()
+    house.scheduler_doorbell = Doorbell.create()
+    for worker in house.seats.of(Role.WORKER):
+        match worker.state:
+            case SeatState.LINKING | SeatState.RELINKING | SeatState.LINKED | SeatState.READY:
+                link_worker(house, worker, SeatState.RELINKING)
+            case SeatState.DRAINING:
+                stop(house, worker)  # nobody is left who would say that it is drained
+
+
+def _send_scheduler(house: House, record: WorkerGone | FrontendGone) -> None:
+    scheduler = house.seats.scheduler
+    if scheduler.child is not None and scheduler.state is SeatState.READY:
+        scheduler.child.send(record)
+
+
+def _restart_later(house: House, seat: Seat) -> None:
+    pause_s = RESTART_PAUSES_S[min(max(0, seat.num_short_lives - 1), len(RESTART_PAUSES_S) - 1)]
+    seat.state = SeatState.RESTARTING
+    seat.set_timer(house.loop.call_later(pause_s, lambda: _restart(house, seat)))
+
+
+def _restart(house: House, seat: Seat) -> None:
+    """The pause is over. A machine that cannot start a process now is tried again."""
+    if house.phase is Phase.STOPPING:
+        return
+    seat.num_restarts += 1
+    house.metrics.writer(0).counter("zerolane_process_restarts_total", seat.role.value).add()
+    try:
+        house.spawn(seat)
+    except OSError as error:
+        log.error(f"cannot start {seat.name}", extra={"fields": {"error": str(error)}})
+        _repair(house, seat, SeatState.STARTING, is_short=True)
+
+
+def _give_up(house: House, seat: Seat) -> None:
+    seat.state = SeatState.FAILED
+    message = f"{seat.name} ended {MAX_SHORT_LIVES} times without serving, so it is not started again"
+    if seat.last_words is not None:
+        message += f" ({seat.last_words.message})"
+    if seat.role is Role.SCHEDULER or all(other.state is SeatState.FAILED for other in house.seats.of(Role.FRONTEND)):
+        raise GaveUp(message)
+    advice = "find the reason in the lines above, then 'zerolane scale --workers N' tries again"
+    log.error(message, extra={"fields": {"advice": advice}})

@@ -1,0 +1,61 @@
+"""How a server ends: it finishes what is open, then every process is told to leave, then whoever stayed is killed."""
+
+import logging
+import time
+from collections.abc import Sequence
+
+from ipc.control_messages import Drain
+from zerolane.children import Role
+from zerolane.house import House, Phase
+from zerolane.lifecycle import LEAVE_S, stop
+from zerolane.seats import Seat, SeatState
+
+KILLED_S = 5.0  # the kernel needs a moment to take down a process with much memory
+
+log = logging.getLogger("zerolane.supervisor.shutdown")
+
+
+def drain(house: House) -> None:
+    """Refuse new requests and wait until the open ones are done, at most `shutdown_timeout`."""
+    house.phase = Phase.DRAINING
+    if house.listener is not None:
+        house.listener.close()
+    for frontend in house.seats.of(Role.FRONTEND):
+        if frontend.child is not None:
+            frontend.state = SeatState.DRAINING
+            frontend.child.send(Drain())
+    timeout_s = house.config.shutdown_timeout
+    log.info("finishing open requests", extra={"fields": {"timeout_s": timeout_s}})
+    if not house.loop.run_until(lambda: _all_drained(house), time.monotonic() + timeout_s):
+        log.warning("ending requests that are still open")
+
+
+def stop_everyone(house: House) -> None:
+    """Frontends first, as they have clients to tell; then the others; then SIGKILL. Nobody is left afterwards."""
+    house.phase = Phase.STOPPING
+    _stop(house, house.seats.of(Role.FRONTEND))
+    _stop(house, house.seats.alive)
+    kill_everyone(house)
+
+
+def kill_everyone(house: House) -> None:
+    """SIGKILL to whoever is left, and wait until they are gone."""
+    house.phase = Phase.STOPPING
+    for seat in house.seats.alive:
+        if seat.child is not None:
+            seat.child.kill()
+    if not house.loop.run_until(lambda: not house.seats.alive, time.monotonic() + KILLED_S):
+        names = ", ".join(seat.name for seat in house.seats.alive)
+        log.error(f"killed, and still not gone: {names}")
+
+
+def _stop(house: House, seats: Sequence[Seat]) -> None:
+    """Each is killed by its own timer if it does not leave."""
+    for seat in seats:
+        stop(house, seat)
+    house.loop.run_until(lambda: all(seat.child is None for seat in seats), time.monotonic() + LEAVE_S + KILLED_S)
+
+
+def _all_drained(house: House) -> bool:
+    frontends = house.seats.of(Role.FRONTEND)
+    return all(seat.child is None or seat.state is SeatState.DRAINED for seat in frontends)
