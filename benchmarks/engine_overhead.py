@@ -1,10 +1,10 @@
-"""What the engine around the model costs: streamed tokens/s through HTTP over tokens/s of the bare batched forward loop.
+"""What the engine around the model costs: streamed tokens/s through HTTP over tokens/s of the bare forward loop.
 
     python benchmarks/engine_overhead.py [--streams 1,8,32] [--dtype bfloat16] [--repeats 3] [--json FILE]
 
-A 110-million-parameter Llama with random weights is made once. The bare loop calls the worker's own decoder in a process of its
-own; the other side is the real server, asked over HTTP by this program, which shares the machine with it. Both compute the
-same steps. Runs alternate, so that a slow moment of the machine meets both.
+A 110-million-parameter Llama with random weights is made once. The bare loop calls the worker's own decoder in a
+process of its own; the other side is the real server, asked over HTTP by this program, which shares the machine with
+it. Both compute the same steps. Runs alternate, so that a slow moment of the machine meets both.
 """
 
 import argparse

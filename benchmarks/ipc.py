@@ -1,11 +1,11 @@
 """Latency and rate of our ring and arena against other transports, 64 B to 64 MiB, in one run.
 
-    python benchmarks/ipc.py [--seconds 60] [--sizes 64,4096] [--modes block,spin] [--json FILE]
+    python benchmarks/ipc.py [--seconds 30] [--sizes 64,4096] [--modes block,spin] [--json FILE]
 
-Two processes. Latency: one message there and one of the same size back, halved. Rate: a window of messages (at most 64 of
-them, 32 MiB, at least 2), then one small answer, over and over. The transports take turns, in several rounds, so that what
-else the machine does hits all of them. In "block" mode receivers sleep until woken, in "spin" mode they poll without a pause.
-Ratios are to "ring+arena" (one copy in, none out). "in place" makes the payload where it is read.
+Two processes. Latency: one message there and one of the same size back, halved. Rate: a window of messages (at most 64
+of them, 32 MiB, at least 2), then one small answer, over and over. The transports take turns, in several rounds, so
+that what else the machine does hits all of them. Mode "block": receivers sleep until woken; "spin": they poll and
+yield. Ratios are to "ring+arena" (one copy in, none out). "in place" makes the payload where it is read.
 """
 
 import argparse
@@ -22,21 +22,24 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 # This file is called like the package it measures: put the checkout first.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.ipc_transports import TRANSPORTS, Endpoint, Transport
+from benchmarks.ipc_endpoint import Endpoint, Transport
+from benchmarks.ipc_transports import TRANSPORTS
 
 SIZES = (64, 4 << 10, 256 << 10, 1 << 20, 64 << 20)  # bytes
 MODES = ("block", "spin")
 OURS = "ring+arena"
 WINDOW_BYTES = 32 << 20
 ROUNDS = 2
-WARM_UP = 3  # round trips not counted
+WARM_UP_BYTES = 4 << 20  # round trips not counted, at least one
 MAX_TRIPS = 20_000
-CHUNK_LIMIT_S = 40  # one transport, size and mode: after that it is given up
+CHUNK_LIMIT_S = 20  # one transport, size and mode: after that it is given up
+OVERTIME = 2.5  # the whole run ends after so many times --seconds, whatever is missing
 NEXT_PHASE = b"n"
 ANSWER = b"ok"
 PR_SET_PDEATHSIG = 1
@@ -70,10 +73,11 @@ def window_of(size: int) -> int:
     return max(2, min(64, WINDOW_BYTES // size))
 
 
-def serve(transport: Transport, window: int) -> None:
+def serve(transport: Transport, window: int, both_there: Barrier) -> None:
     """The answering process: echo until NEXT_PHASE, then answer every `window` messages until NEXT_PHASE."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # a spinning process must not outlive its parent
     end = transport.endpoint(1)
+    both_there.wait(CHUNK_LIMIT_S)
     replies: dict[int, bytes] = {}
     while (size := end.receive()) != len(NEXT_PHASE):
         end.send(replies.setdefault(size, bytes(size)))
@@ -90,10 +94,13 @@ def serve(transport: Transport, window: int) -> None:
 @contextmanager
 def answering(transport: Transport, window: int) -> Iterator[Endpoint]:
     """Our endpoint, with the other process behind it."""
-    process = multiprocessing.get_context("fork").Process(target=serve, args=(transport, window), daemon=True)
+    fork = multiprocessing.get_context("fork")
+    both_there = fork.Barrier(2)
+    process = fork.Process(target=serve, args=(transport, window, both_there), daemon=True)
     process.start()
     end = transport.endpoint(0)
     try:
+        both_there.wait(CHUNK_LIMIT_S)  # iceoryx2 drops what is sent before somebody subscribes
         yield end
         process.join(2.0)
     finally:
@@ -103,14 +110,18 @@ def answering(transport: Transport, window: int) -> Iterator[Endpoint]:
 
 
 def measure_latency(end: Endpoint, payload: bytes, seconds: float) -> list[float]:
+    """Half round trips in microseconds, at least two."""
+    for _ in range(max(1, min(100, WARM_UP_BYTES // len(payload)))):
+        end.send(payload)
+        end.receive()
     trips: list[float] = []
     begin = time.perf_counter()
-    while len(trips) < MAX_TRIPS + WARM_UP and (time.perf_counter() - begin < seconds or len(trips) < WARM_UP + 2):
+    while len(trips) < 2 or (len(trips) < MAX_TRIPS and time.perf_counter() - begin < seconds):
         start = time.perf_counter_ns()
         end.send(payload)
         end.receive()
         trips.append((time.perf_counter_ns() - start) / 2000)
-    return trips[WARM_UP:]
+    return trips
 
 
 def measure_rate(end: Endpoint, payload: bytes, window: int, seconds: float) -> float:
@@ -148,14 +159,22 @@ def run(sizes: list[int], modes: list[str], seconds: float) -> list[Case]:
     names = [name for name in TRANSPORTS if name != "iceoryx2" or importlib.util.find_spec("iceoryx2")]
     cases = [Case(name, size, mode, [], []) for size in sizes for mode in modes for name in names]
     chunk_s = seconds / (len(cases) * ROUNDS)
+    deadline = time.monotonic() + OVERTIME * seconds
     for turn in range(ROUNDS):
         for number, case in enumerate(cases, start=1):
             where = f"round {turn + 1}/{ROUNDS}, {number}/{len(cases)}: {case.transport}, {show_size(case.size)}"
-            print(f"\r\033[K{where}, {case.mode}", end="", file=sys.stderr, flush=True)
-            if not case.failure:
+            show_progress(f"{where}, {case.mode}")
+            if time.monotonic() > deadline:
+                case.failure = case.failure or ("" if case.rates else "no time left")
+            elif not case.failure:
                 measure(case, chunk_s)
-    print("\r\033[K", end="", file=sys.stderr)
+    show_progress("")
     return cases
+
+
+def show_progress(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def show_size(size: int) -> str:
@@ -200,7 +219,7 @@ def write_json(path: Path, cases: list[Case]) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=45.0, help="measuring time of all cases together")
+    parser.add_argument("--seconds", type=float, default=30.0, help="measuring time of all cases together")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)), help="bytes, with commas between")
     parser.add_argument("--modes", default=",".join(MODES), help="block, spin or both")
     parser.add_argument("--json", type=Path, help="also write everything there")

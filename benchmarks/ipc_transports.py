@@ -1,132 +1,28 @@
 """The transports `benchmarks/ipc.py` compares, each as a pair of endpoints in two processes.
 
 A transport object is made before the fork and holds what both processes share; `endpoint` is called once in each. Every
-endpoint copies the payload once into its transport (except "in place") and gives the receiver memory it can read; what more
-copies there are is the transport's own doing.
+endpoint copies the payload once into its transport (except "in place") and gives the receiver memory it can read; what
+more copies there are is the transport's own doing.
 """
 
 import ctypes
+import importlib
 import multiprocessing
+import os
 import queue
-import select
 import tempfile
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import zmq
 
-from ipc.arena import Arena, ArenaReader, Handle
-from ipc.doorbell import Doorbell
-from ipc.ring import SLOT_PAYLOAD, RingReader, RingWriter, ring_bytes
-from ipc.segments import Segment
+from benchmarks.ipc_endpoint import Endpoint, Side, Transport, look_at
+from benchmarks.ipc_ring import RingInPlace, RingTransport
 
 WAIT_S = 30.0  # a peer that says nothing for so long is dead
 ZERO_COPY_FROM = 64 << 10  # pyzmq's own default threshold
 _fork = multiprocessing.get_context("fork")
-Side = int  # 0 asks, 1 answers
-
-
-class Endpoint(Protocol):
-    def send(self, payload: bytes) -> None: ...
-
-    def receive(self) -> int:
-        """Wait for the next message, look at its first and last byte; its length."""
-        ...
-
-    def close(self) -> None: ...
-
-
-class Transport(Protocol):
-    def __init__(self, size: int, window: int, spins: bool) -> None:
-        """For messages of `size` bytes, at most `window` of them on their way."""
-        ...
-
-    def endpoint(self, side: Side) -> Endpoint: ...
-
-    def close(self) -> None: ...
-
-
-def look_at(payload: Any) -> int:
-    """Touch both ends, so that nobody can win by not delivering."""
-    return len(payload) if payload[0] + payload[len(payload) - 1] >= 0 else 0
-
-
-class RingTransport:
-    """Ours: a ring each way, payloads that do not fit a slot in an arena each way, a doorbell each."""
-
-    in_place = False
-
-    def __init__(self, size: int, window: int, spins: bool) -> None:
-        self.num_slots = 2 * window
-        self.spins = spins
-        self.rings = [Segment.create("ring", ring_bytes(self.num_slots)) for _ in range(2)]
-        self.arenas = [Segment.create("arena", int((window + 1) * max(size, 4096) * 1.05) + 65536) for _ in range(2)]
-        self.bells = [Doorbell.create() for _ in range(2)]
-
-    def endpoint(self, side: Side) -> Endpoint:
-        return RingEndpoint(self, side)
-
-    def close(self) -> None:
-        for owner in (*self.rings, *self.arenas, *self.bells):
-            owner.close()
-
-
-class RingInPlace(RingTransport):
-    """The same, with the payload made where it is read, as step plans are: no copy at all."""
-
-    in_place = True
-
-
-class RingEndpoint:
-    def __init__(self, shared: RingTransport, side: Side) -> None:
-        peer = 1 - side
-        self._writer = RingWriter(shared.rings[side].view, shared.num_slots)
-        self._reader = RingReader(shared.rings[peer].view, shared.num_slots)
-        self._arena = Arena(shared.arenas[side], epoch=1)
-        self._peers_arena = ArenaReader(shared.arenas[peer])
-        self._own_bell, self._peers_bell = shared.bells[side], shared.bells[peer]
-        self._spins, self._in_place = shared.spins, shared.in_place
-        self._leases: list[Handle] = []
-        self._poll = select.poll()
-        self._poll.register(self._own_bell, select.POLLIN)
-
-    def send(self, payload: bytes) -> None:
-        if len(payload) <= SLOT_PAYLOAD:
-            self._writer.try_publish(1, payload)
-        else:
-            handle = self._arena.lease(len(payload), holder=1)
-            if handle is None:
-                raise MemoryError("the benchmark's arena is too small for its window")
-            view = self._arena.view(handle)
-            if self._in_place:
-                view[0] = view[-1] = 1
-            else:
-                view[:] = payload
-            self._leases.append(handle)
-            self._writer.try_publish(2, handle.pack())
-        if self._writer.reader_waits():
-            self._peers_bell.ring()
-
-    def receive(self) -> int:
-        while (slot := self._reader.poll()) is None:
-            if not self._spins:
-                self._sleep()
-        for handle in self._leases:  # the peer has answered, so it has read them
-            self._arena.release(handle)
-        self._leases.clear()
-        return look_at(slot.payload if slot.kind == 1 else self._peers_arena.view(Handle.unpack(slot.payload)))
-
-    def close(self) -> None:
-        self._writer.close()
-        self._reader.close()
-
-    def _sleep(self) -> None:
-        self._reader.begin_wait()
-        if not self._reader.has_next():
-            self._poll.poll(20)
-            self._own_bell.clear()
-        self._reader.end_wait()
 
 
 class ZmqTransport:
@@ -157,7 +53,7 @@ class ZmqEndpoint:
         self._spins = shared.spins
 
     def send(self, payload: bytes) -> None:
-        self._socket.send(payload, copy=self._copies or len(payload) < ZERO_COPY_FROM)
+        self._socket.send(payload, 0, copy=self._copies or len(payload) < ZERO_COPY_FROM)
 
     def receive(self) -> int:
         while True:
@@ -166,6 +62,7 @@ class ZmqEndpoint:
             except zmq.Again:
                 if not self._spins:
                     raise
+                os.sched_yield()
             else:
                 return look_at(message if isinstance(message, bytes) else message.buffer)
 
@@ -200,7 +97,7 @@ class PipeEndpoint:
     def receive(self) -> int:
         if self._spins:
             while not self._end.poll(0):
-                pass
+                os.sched_yield()
         return look_at(self._end.recv_bytes())
 
     def close(self) -> None:
@@ -211,7 +108,7 @@ class QueueTransport:
     """multiprocessing.Queue: a feeder thread, pickle, a pipe and locks."""
 
     def __init__(self, size: int, window: int, spins: bool) -> None:
-        self._queues: "list[multiprocessing.Queue[bytes]]" = [_fork.Queue() for _ in range(2)]
+        self._queues: list[multiprocessing.Queue[bytes]] = [_fork.Queue() for _ in range(2)]
         self._spins = spins
 
     def endpoint(self, side: Side) -> Endpoint:
@@ -237,7 +134,7 @@ class QueueEndpoint:
             try:
                 return look_at(self._incoming.get_nowait())
             except queue.Empty:
-                continue
+                os.sched_yield()
         return look_at(self._incoming.get(timeout=WAIT_S))
 
     def close(self) -> None:
@@ -260,8 +157,7 @@ class IceoryxTransport:
 
 class IceoryxEndpoint:
     def __init__(self, shared: IceoryxTransport, side: Side) -> None:
-        import iceoryx2 as iox2  # optional: the runner leaves this transport out where it is not installed
-
+        iox2: Any = importlib.import_module("iceoryx2")  # optional: the runner leaves this transport out without it
         iox2.set_log_level(iox2.LogLevel.Error)
         node = iox2.NodeBuilder.new().create(iox2.ServiceType.Ipc)
         data, events = [], []
@@ -289,7 +185,9 @@ class IceoryxEndpoint:
 
     def receive(self) -> int:
         while (sample := self._subscriber.receive()) is None:
-            if not self._spins:
+            if self._spins:
+                os.sched_yield()
+            else:
                 self._listener.timed_wait(self._nap)
         return look_at(sample.payload().as_memory_view().cast("B"))
 

@@ -5,6 +5,7 @@ ModelsReady -> tokenizers are loaded -> Ready -> requests are answered
 Drain -> Drained -> Stop -> exit 0
 """
 
+import os
 import signal
 import socket
 import sys
@@ -52,6 +53,7 @@ def hide_torch() -> None:
     cost each frontend 2 s and 180 MB. None in sys.modules is Python's own way to say that a module cannot be
     imported."""
     sys.modules["torch"] = None  # type: ignore[assignment]
+    os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # or it says so on stderr
 
 
 def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket) -> int:

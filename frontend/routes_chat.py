@@ -20,7 +20,7 @@ from frontend.schema_chat import ChatRequest
 from frontend.serving import Serving
 from frontend.sse import deliver
 from frontend.text_model import TextModel
-from frontend.tokenize import encode_text
+from frontend.tokenize import encode_text, off_loop
 from ipc.errors import ErrorCode, RequestError
 
 ENDPOINT = "/v1/chat/completions"
@@ -34,7 +34,7 @@ async def chat_completions(serving: Serving, request: Request) -> HTTPResponse |
     fields = decode_body(body, ChatRequest, unsupported_fields.CHAT)
     model = models.pick(fields.model, "generate", ENDPOINT)
     rules = generate_rules(fields, model.card)
-    prompt, finds_calls = await _prompt(fields, model)
+    prompt, finds_calls = await _prompt(fields, model, len(body))
     await serving.to_scheduler.wait_for_scheduler()
     with Choices(serving, model, [prompt], rules) as choices:
         choices.submit(request_id(request))
@@ -75,14 +75,15 @@ def _reply(choices: Choices, parsed: list[ChatChoice], reply_id: str, created: i
     }
 
 
-async def _prompt(fields: ChatRequest, model: TextModel) -> tuple[Prompt, bool]:
+async def _prompt(fields: ChatRequest, model: TextModel, num_chars: int) -> tuple[Prompt, bool]:
     """The conversation as token ids, and whether tool calls must be looked for in the answer. Raises RequestError."""
     template = model.chat_template
     if template is None:
         message = f"The model '{model.card.name}' has no chat template; start the server with --chat-template."
         raise RequestError(ErrorCode.INVALID_REQUEST, message, "messages")
     tools = [] if fields.tool_choice == "none" else fields.tools or []
-    text = template.prompt(fields.messages, tools, fields.add_generation_prompt is not False)
+    add_generation_prompt = fields.add_generation_prompt is not False
+    text = await off_loop(num_chars, lambda: template.prompt(fields.messages, tools, add_generation_prompt))
     # the template writes the model's special tokens itself
     token_ids = await encode_text(model.tokenizer, text, fields.add_special_tokens is True)
     check_prompt(token_ids, "messages")

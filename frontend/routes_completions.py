@@ -100,8 +100,7 @@ async def _prompts(fields: CompletionRequest, model: TextModel, rules: GenerateR
             token_ids: Sequence[int] = await encode_text(model.tokenizer, one, add_special_tokens)
         else:
             token_ids = one
-            for token_id in one:
-                check_token_id(token_id, model.card, param)
+            check_token_id(max(one, default=0), model.card, param)  # the schema refuses negative ones
         check_prompt(token_ids, param)
         limit = output_limit(len(token_ids), fields.max_tokens, COMPLETIONS_MAX_TOKENS, model.card, "prompt", param)
         prompts.append(Prompt(token_ids, limit))

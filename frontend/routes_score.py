@@ -14,12 +14,11 @@ from frontend.open_streams import ScoreStream, StreamGroup
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
 from frontend.request_id import request_id
-from frontend.request_rules import token_column
 from frontend.schema_score import ScoreRequest
-from frontend.score_pairs import check_lengths, make_pairs
+from frontend.score_pairs import PackedPairs, make_pairs, pack_pairs
 from frontend.serving import Serving
 from frontend.text_model import TextModel
-from frontend.tokenize import PairTokens, encode_text_pairs
+from frontend.tokenize import off_loop
 from ipc.errors import ErrorCode, RequestError
 from ipc.messages import SubmitScore
 
@@ -37,22 +36,31 @@ async def score(serving: Serving, request: Request) -> HTTPResponse:
         message = f"The model '{model.card.name}' has {model.card.num_labels} labels; only models with one can score."
         raise RequestError(ErrorCode.INVALID_REQUEST, message, "model")
     texts = make_pairs(fields.text_1, fields.text_2)
-    pairs = await encode_text_pairs(model.tokenizer, texts)
-    pairs = check_lengths(pairs, texts, model, fields.truncate_prompt_tokens)
+    truncate = fields.truncate_prompt_tokens
+    pairs = await off_loop(len(body), lambda: pack_pairs(texts, model, truncate))
     await serving.to_scheduler.wait_for_scheduler()
     logits = await _scored(serving, model, pairs, fields.priority or 0, request_id(request))
     return json_reply(_reply(logits, model.card.name, serving.config.score_format == "float"))
 
 
 async def _scored(
-    serving: Serving, model: TextModel, pairs: Sequence[PairTokens], priority: int, http_request_id: str
+    serving: Serving, model: TextModel, pairs: PackedPairs, priority: int, http_request_id: str
 ) -> list[float]:
     """The raw scores, in order. Leaving early gives the work up."""
     group = StreamGroup(tells_text=False)
-    stream = ScoreStream(serving.streams.new_id(), group, len(pairs))
+    stream = ScoreStream(serving.streams.new_id(), group, pairs.num_pairs)
+    submit = SubmitScore(
+        stream_id=stream.stream_id,
+        request_id=http_request_id,
+        model=model.card.index,
+        lengths=pairs.lengths,
+        token_ids=pairs.token_ids,
+        token_type_ids=pairs.type_ids,
+        priority=priority,
+    )
     serving.streams.add(stream)
     try:
-        serving.to_scheduler.submit(_record(stream.stream_id, model, pairs, priority, http_request_id))
+        serving.to_scheduler.submit(submit)
         while not stream.is_finished:
             await group.changed()
     finally:
@@ -62,21 +70,6 @@ async def _scored(
     if not np.isfinite(stream.logits).all():
         raise RequestError(ErrorCode.STEP_FAILED, "The model's score of a pair is not a finite number.")
     return cast("list[float]", stream.logits.tolist())
-
-
-def _record(
-    stream_id: int, model: TextModel, pairs: Sequence[PairTokens], priority: int, http_request_id: str
-) -> SubmitScore:
-    has_type_ids = any(pair.type_ids for pair in pairs)
-    return SubmitScore(
-        stream_id=stream_id,
-        request_id=http_request_id,
-        model=model.card.index,
-        lengths=token_column([len(pair.ids) for pair in pairs]),
-        token_ids=b"".join(token_column(pair.ids) for pair in pairs),
-        token_type_ids=b"".join(token_column(pair.type_ids) for pair in pairs) if has_type_ids else b"",
-        priority=priority,
-    )
 
 
 def _reply(logits: Sequence[float], model: str, as_float: bool) -> dict[str, Any]:

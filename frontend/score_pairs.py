@@ -1,12 +1,27 @@
 """Which texts of a score request are compared with which, and whether they fit the model. Pure functions."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+from frontend.request_rules import token_column
 from frontend.text_model import TextModel
 from frontend.tokenize import PairTokens
 from ipc.errors import ErrorCode, RequestError
 
 MAX_PAIRS = 10_000  # of one request
+
+
+class PackedPairs(NamedTuple):
+    """Tokenized pairs as columns of int32: tokens of each pair, all ids one after the other, and as many type ids or
+    none."""
+
+    lengths: bytes
+    token_ids: bytes
+    type_ids: bytes
+
+    @property
+    def num_pairs(self) -> int:
+        return len(self.lengths) // 4
 
 
 def make_pairs(text_1: str | list[str], text_2: str | list[str]) -> list[tuple[str, str]]:
@@ -22,6 +37,16 @@ def make_pairs(text_1: str | list[str], text_2: str | list[str]) -> list[tuple[s
     if len(first) != len(second):
         raise RequestError(ErrorCode.INVALID_REQUEST, "Input lengths must be either 1:1, 1:N or N:N.", "text_1")
     return list(zip(first, second, strict=True))
+
+
+def pack_pairs(texts: Sequence[tuple[str, str]], model: TextModel, truncate: int | None) -> PackedPairs:
+    """Tokenizes and checks all pairs. May run in a thread. Raises RequestError as `check_lengths`."""
+    pairs = check_lengths(model.tokenizer.encode_pairs(texts), texts, model, truncate)
+    return PackedPairs(
+        token_column([len(pair.ids) for pair in pairs]),
+        b"".join(token_column(pair.ids) for pair in pairs),
+        b"".join(token_column(pair.type_ids) for pair in pairs),
+    )
 
 
 def check_lengths(

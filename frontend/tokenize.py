@@ -4,13 +4,15 @@ Long work runs in a thread, so that the loop goes on streaming: the tokenizers l
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tokenizers import Tokenizer as BackendTokenizer
 from tokenizers import decoders
 
 from frontend.detokenize import ByteLevelDetokenizer, Detokenizer, StreamDetokenizer, TokenBytes
+
+T = TypeVar("T")
 
 THREAD_CHARS = 16_384  # about 4 ms of tokenizing; more than that leaves the loop
 
@@ -84,13 +86,9 @@ def split_budget(num_first: int, num_second: int, budget: int) -> tuple[int, int
 
 async def encode_text(tokenizer: Tokenizer, text: str, add_special_tokens: bool) -> list[int]:
     """Token ids of one prompt."""
-    if len(text) <= THREAD_CHARS:
-        return tokenizer.encode(text, add_special_tokens)
-    return await asyncio.to_thread(tokenizer.encode, text, add_special_tokens)
+    return await off_loop(len(text), lambda: tokenizer.encode(text, add_special_tokens))
 
 
-async def encode_text_pairs(tokenizer: Tokenizer, pairs: Sequence[tuple[str, str]]) -> list[PairTokens]:
-    """Token ids of all pairs, in order."""
-    if sum(len(first) + len(second) for first, second in pairs) <= THREAD_CHARS:
-        return tokenizer.encode_pairs(pairs)
-    return await asyncio.to_thread(tokenizer.encode_pairs, pairs)
+async def off_loop(num_chars: int, work: Callable[[], T]) -> T:
+    """`work()`, in a thread if it has to go through many characters."""
+    return work() if num_chars <= THREAD_CHARS else await asyncio.to_thread(work)

@@ -3,10 +3,10 @@
     | header 0 | header 1 | ...            | granule 0 (4 KiB) | granule 1 | ...
       64 bytes each: generation, epoch, size
 
-A block is a power of two of granules (a buddy allocator splits and merges them); its header is the one of its first
-granule, so data never lies where a header is expected. The generation changes at every lease and every release: a
-reader that comes with the handle of an ended lease is told so. Who leases what is known to the allocator alone; it dies
-with it, and its successor starts with a new epoch and all blocks free.
+A block is a power of two of granules; a buddy allocator splits them, and merges them when a lease would else fail. Its
+header is the one of its first granule, so data never lies where a header is expected. The generation changes at every
+lease and every release: a reader that comes with the handle of an ended lease is told so. Who leases what is known to
+the allocator alone; it dies with it, and its successor starts with a new epoch and all blocks free.
 """
 
 import struct
@@ -89,11 +89,13 @@ class Arena:
         self._epoch = epoch
         self._generation = 0  # odd while a block is leased, even in a released one
         self._leases: dict[int, _Lease] = {}  # by the block's first granule
-        self._free: list[set[int]] = [set() for _ in range(self._layout.num_granules.bit_length())]
+        # Free blocks by order. Dicts for their order: what was released last is leased first, it is still in caches.
+        self._free: list[dict[int, None]] = [{} for _ in range(self._layout.num_granules.bit_length())]
+        self._may_merge = False  # blocks were released since the last merging
         start = 0
         for order in reversed(range(len(self._free))):
             if self._layout.num_granules >> order & 1:
-                self._free[order].add(start)
+                self._free[order][start] = None
                 start += 1 << order
 
     @property
@@ -114,6 +116,9 @@ class Arena:
             raise ValueError(f"lease of {size} bytes")
         order = (-(-size // GRANULE) - 1).bit_length()
         granule = self._take(order)
+        if granule is None and self._may_merge:
+            self._merge()
+            granule = self._take(order)
         if granule is None:
             return None
         self._leases[granule] = _Lease(order, holder)
@@ -146,22 +151,28 @@ class Arena:
         """Remove a free block of 2**order granules, splitting a larger one when there is none."""
         for available in range(order, len(self._free)):
             if self._free[available]:
-                granule = self._free[available].pop()
+                granule, _ = self._free[available].popitem()
                 for half in reversed(range(order, available)):
-                    self._free[half].add(granule + (1 << half))
+                    self._free[half][granule + (1 << half)] = None
                 return granule
         return None
 
     def _free_block(self, granule: int) -> None:
-        """End the lease and merge the block with its free neighbours."""
-        order = self._leases.pop(granule).order
+        """End the lease. Merging is put off: steps of much the same size follow one another."""
         self._generation += 2
         self._write_header(granule, self._generation, 0)
-        while order + 1 < len(self._free) and (buddy := granule ^ 1 << order) in self._free[order]:
-            self._free[order].remove(buddy)
-            granule = min(granule, buddy)
-            order += 1
-        self._free[order].add(granule)
+        self._free[self._leases.pop(granule).order][granule] = None
+        self._may_merge = True
+
+    def _merge(self) -> None:
+        """Join all free neighbours that were split from one block."""
+        for order, blocks in enumerate(self._free[:-1]):
+            for granule in sorted(blocks):
+                buddy = granule ^ 1 << order
+                if granule < buddy and buddy in blocks:
+                    del blocks[granule], blocks[buddy]
+                    self._free[order + 1][granule] = None
+        self._may_merge = False
 
     def _write_header(self, granule: int, generation: int, size: int) -> None:
         word = granule * LINE // 8

@@ -1,6 +1,7 @@
 """Child processes: how one is started, spoken to, and known to be gone."""
 
 import contextlib
+import ctypes
 import logging
 import os
 import signal
@@ -16,6 +17,9 @@ from msgspec import Struct
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import ToSupervisor
 from ipc.errors import ProtocolError
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None)
 
 log = logging.getLogger("zerolane.supervisor.children")
 
@@ -54,6 +58,7 @@ class Child:
                 pass_fds=(control_fd,),
                 start_new_session=True,
                 env=_environment(),
+                preexec_fn=_die_with_parent if role in (Role.WORKER, Role.LOADER) else None,
             )
             self.pid = self._process.pid
             self.pidfd = os.pidfd_open(self.pid)  # readable once the process has ended
@@ -104,6 +109,15 @@ class Child:
         self.link.close()
         os.close(self.pidfd)
         return code
+
+
+def _die_with_parent() -> None:
+    """In a computing child, before it becomes its program: SIGKILL when we are gone, even while it hears nothing.
+
+    Importing torch takes seconds. The other roles must not have it: they remove the runtime directory first. Running
+    Python between fork and exec is safe because we have no threads.
+    """
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def describe_exit(code: int) -> str:

@@ -1,11 +1,14 @@
 """The command line: `zerolane serve`, `scale`, `status`. Exit code: 0 done or asked to stop, 2 bad usage, else 1."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import msgspec
 
+from ipc.config import ServeConfig
 from ipc.errors import StartupError, ZerolaneError
 from zerolane import __version__
 from zerolane.byte_sizes import parse_bytes
@@ -77,19 +80,27 @@ def _number_of_workers(text: str) -> int:
 
 def _serve(options: argparse.Namespace) -> int:
     """Everything that is cheap to check is checked before a process is started."""
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread a core, here and in each child
     from zerolane.supervisor import Supervisor, say_error  # loads numpy: not needed by the other commands
 
     config = serve_config(options)
     specs = model_specs(options.model, config.served_model_name)
-    try:
-        parse_bytes(config.kv_cache_memory)
-    except ValueError as error:
-        raise BadOption(f"argument --kv-cache-memory: {error}") from error
+    _check_values(config)
     try:
         return Supervisor(config, specs).run()
     except StartupError as error:
         say_error(error)
         return 1
+
+
+def _check_values(config: ServeConfig) -> None:
+    """What a type and bounds cannot say. Raises BadOption."""
+    try:
+        parse_bytes(config.kv_cache_memory)
+    except ValueError as error:
+        raise BadOption(f"argument --kv-cache-memory: {error}") from error
+    if config.chat_template and not Path(config.chat_template).is_file():
+        raise BadOption(f"argument --chat-template: {config.chat_template!r} is not a file that exists")
 
 
 def _scale(options: argparse.Namespace) -> int:

@@ -5,39 +5,32 @@
     worker      STARTING -Ready-> UP -> LINKING -Linked-> LINKED -(scheduler is READY)-> READY
 
 `settle` runs after every batch of events and moves each seat as far as it can go; so nothing depends on the order in
-which processes come up. When the scheduler died, every worker gets a new link (RELINKING), and none is added to the new
-scheduler before all have left the old one's: until then one of them may still write KV pages the new one gives away.
+which processes come up.
 """
 
 import logging
-import time
 
 from ipc.control_messages import (
-    AddWorker,
     Drained,
     Fatal,
     Inspected,
     Linked,
-    LinkWorker,
     Loaded,
     ModelsReady,
     Progress,
-    Readiness,
     Ready,
     Stop,
     ToSupervisor,
     WorkerDrained,
     WorkerGone,
 )
-from ipc.doorbell import Doorbell
-from ipc.segments import Segment, SegmentError
-from ipc.worker_link import LINK_BYTES
 from zerolane.children import Child, Role
 from zerolane.house import House, Phase
-from zerolane.seats import LinkEnds, Seat, SeatState
+from zerolane.readiness import tell_readiness
+from zerolane.seats import Seat, SeatState
+from zerolane.worker_links import add_linked_workers, link_worker, on_linked
 
 LEAVE_S = 5.0  # a process that was told to stop, or whose link is closed, has this long to end
-RELINK_S = 60.0  # the longest step a worker may still be in when it is given another link
 
 log = logging.getLogger("zerolane.supervisor.lifecycle")
 
@@ -63,7 +56,7 @@ def on_message(house: House, seat: Seat, record: ToSupervisor) -> None:
         case Ready():
             _on_ready(seat)
         case Linked(epoch):
-            _on_linked(seat, epoch)
+            on_linked(seat, epoch)
         case WorkerDrained(worker_id):
             for worker in house.seats.of(Role.WORKER):
                 if worker.id == worker_id and worker.state is SeatState.DRAINING:
@@ -99,65 +92,16 @@ def settle(house: House) -> None:
     for worker in house.seats.of(Role.WORKER):
         if worker.state is SeatState.UP:
             link_worker(house, worker, SeatState.LINKING)
-    _add_linked_workers(house)
-    _tell_readiness(house)
-
-
-def link_worker(house: House, worker: Seat, state: SeatState) -> None:
-    """Give a worker a fresh link to the scheduler. `state` is LINKING or RELINKING; a second link has its own epoch."""
-    if worker.child is None:
-        return
-    if state is SeatState.RELINKING:
-        worker.epoch += 1
-        worker.set_timer(house.loop.call_later(RELINK_S, lambda: house.kill(worker, "does not leave its old link")))
-    worker.drop_link()
-    worker.state = state
-    try:
-        worker.link = LinkEnds(Segment.create(f"link of {worker.name}", LINK_BYTES), Doorbell.create())
-    except (SegmentError, OSError) as error:
-        house.kill(worker, f"cannot be linked: {error}")
-        return
-    fds = [worker.link.segment.fd, worker.link.doorbell.fileno(), house.scheduler_doorbell.fileno()]
-    worker.child.send(LinkWorker(worker.epoch), fds)
-
-
-def missing(house: House) -> str:
-    """What keeps the server from answering, for /ready and the operator; "" if nothing does."""
-    if not house.cards:
-        return "models are loading"
-    if house.seats.scheduler.state is not SeatState.READY:
-        return "the scheduler is starting"
-    workers = house.seats.of(Role.WORKER)
-    if any(worker.state is SeatState.READY for worker in workers):
-        return ""
-    failed = all(worker.state is SeatState.FAILED for worker in workers)
-    return "no worker could be kept running" if failed else "no worker is ready"
+    add_linked_workers(house)
+    tell_readiness(house)
 
 
 def _on_ready(seat: Seat) -> None:
     match seat.role, seat.state:
         case Role.FRONTEND, SeatState.PREPARING:
-            _serve(seat)
+            seat.serves()
         case _, SeatState.STARTING:
             seat.state = SeatState.UP
-
-
-def _on_linked(worker: Seat, epoch: int) -> None:
-    """An answer to a link that was replaced since says nothing."""
-    if epoch != worker.epoch:
-        return
-    match worker.state:
-        case SeatState.LINKING:
-            worker.state = SeatState.LINKED  # its deadline to serve goes on
-        case SeatState.RELINKING:
-            worker.state = SeatState.LINKED
-            worker.set_timer(None)
-
-
-def _serve(seat: Seat) -> None:
-    seat.state = SeatState.READY
-    seat.ready_at = time.monotonic()
-    seat.set_timer(None)
 
 
 def _introduce_models(house: House, seat: Seat) -> None:
@@ -169,7 +113,7 @@ def _introduce_models(house: House, seat: Seat) -> None:
     elif seat.state is SeatState.UP:
         seat.child.send(ModelsReady(house.cards))
         if seat.role is Role.SCHEDULER:
-            _serve(seat)
+            seat.serves()
             _tell_if_no_worker_comes(house, seat.child)
         else:
             seat.state = SeatState.PREPARING
@@ -183,27 +127,3 @@ def _tell_if_no_worker_comes(house: House, scheduler: Child) -> None:
     workers = house.seats.of(Role.WORKER)
     if all(worker.state is SeatState.FAILED for worker in workers):
         scheduler.send(WorkerGone(workers[0].id, workers[0].epoch, will_return=False))
-
-
-def _add_linked_workers(house: House) -> None:
-    scheduler, workers = house.seats.scheduler, house.seats.of(Role.WORKER)
-    if scheduler.state is not SeatState.READY or scheduler.child is None:
-        return
-    if any(worker.state is SeatState.RELINKING for worker in workers):
-        return
-    for worker in workers:
-        if worker.state is SeatState.LINKED and worker.link is not None:
-            fds = [worker.link.segment.fd, worker.link.doorbell.fileno()]
-            scheduler.child.send(AddWorker(worker.id, worker.epoch), fds)
-            worker.drop_link()
-            _serve(worker)
-            log.info("worker serves", extra={"fields": {"worker": worker.id, "epoch": worker.epoch}})
-
-
-def _tell_readiness(house: House) -> None:
-    """Every serving frontend knows what is missing now."""
-    reason = missing(house)
-    for frontend in house.seats.of(Role.FRONTEND):
-        if frontend.state is SeatState.READY and frontend.child is not None and frontend.told_readiness != reason:
-            frontend.told_readiness = reason
-            frontend.child.send(Readiness(ready=not reason, reason=reason))

@@ -89,8 +89,9 @@ def _check_step_fits(card: ModelCard, config: ServeConfig, num_pages: int) -> No
 def _too_little_kv(card: ModelCard, share: int) -> StartupError:
     wanted = pages_per_stream(card) * _page_bytes(card)
     longest = share // _page_bytes(card) * card.block_size
+    shorter = f", or --max-model-len {longest} or less" if longest else ""
     return StartupError(
         f"One stream of {card.max_model_len} tokens of {card.name} takes {format_bytes(wanted)} of KV memory, "
         f"and its share of --kv-cache-memory is {format_bytes(share)}.",
-        f"Give more --kv-cache-memory, or --max-model-len {longest} or less.",
+        f"Give more --kv-cache-memory{shorter}.",
     )

@@ -58,6 +58,7 @@ class ProcessStatus(Struct, frozen=True):
     restarts: int
     uptime_s: float
     pss_mib: float | None  # its share of memory, shared pages divided by their users; None where it cannot be read
+    shared_pss_mib: float | None = None  # the part of it in memory segments: weights, KV pages, steps
 
 
 class ModelStatus(Struct, frozen=True):

@@ -11,8 +11,9 @@ from ipc.doorbell import Doorbell
 from ipc.errors import StartupError, ZerolaneError
 from zerolane.children import Role, describe_exit
 from zerolane.house import House, Phase
-from zerolane.lifecycle import link_worker, on_message, stop
+from zerolane.lifecycle import on_message, stop
 from zerolane.seats import Seat, SeatState
+from zerolane.worker_links import link_worker
 
 SHORT_LIFE_S = 2.0
 MAX_SHORT_LIVES = 5

@@ -81,6 +81,12 @@ class Seat:
         """Seconds since this life first served; 0 if it never did."""
         return time.monotonic() - self.ready_at if self.ready_at is not None else 0.0
 
+    def serves(self) -> None:
+        """It has come into service: no deadline any more."""
+        self.state = SeatState.READY
+        self.ready_at = time.monotonic()
+        self.set_timer(None)
+
     def set_timer(self, timer: Timer | None) -> None:
         if self.timer is not None:
             self.timer.cancel()

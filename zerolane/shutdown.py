@@ -31,10 +31,14 @@ def drain(house: House) -> None:
 
 
 def stop_everyone(house: House) -> None:
-    """Frontends first, as they have clients to tell; then the others; then SIGKILL. Nobody is left afterwards."""
-    house.phase = Phase.STOPPING
-    _stop(house, house.seats.of(Role.FRONTEND))
-    _stop(house, house.seats.alive)
+    """Frontends first, as they have clients to tell; then the others; then SIGKILL. Nobody is left afterwards.
+
+    During the start there is nothing to finish, and who loads a model or a library does not listen: SIGKILL at once.
+    """
+    was, house.phase = house.phase, Phase.STOPPING
+    if was is not Phase.STARTING:
+        _stop(house, house.seats.of(Role.FRONTEND))
+        _stop(house, house.seats.alive)
     kill_everyone(house)
 
 
@@ -50,8 +54,10 @@ def kill_everyone(house: House) -> None:
 
 
 def _stop(house: House, seats: Sequence[Seat]) -> None:
-    """Each is killed by its own timer if it does not leave."""
+    """Each is killed by its own timer if it does not leave; one that still starts is not waited for."""
     for seat in seats:
+        if seat.child is not None and seat.state is SeatState.STARTING:
+            seat.child.kill()
         stop(house, seat)
     house.loop.run_until(lambda: all(seat.child is None for seat in seats), time.monotonic() + LEAVE_S + KILLED_S)
 

@@ -12,8 +12,8 @@ from ipc.model_card import ModelCard
 from zerolane.byte_sizes import parse_bytes
 from zerolane.children import Role
 from zerolane.house import House
-from zerolane.lifecycle import missing
 from zerolane.memory_layout import with_kv_pages
+from zerolane.readiness import missing
 from zerolane.seats import Seat, SeatState
 
 

@@ -8,8 +8,8 @@ from ipc.metrics_page import MetricsPage
 from ipc.model_card import ModelCard
 from zerolane import __version__
 from zerolane.house import House
-from zerolane.lifecycle import missing
 from zerolane.operator_protocol import ModelStatus, ProcessStatus, QueueStatus, Status
+from zerolane.readiness import missing
 from zerolane.seats import Seat
 
 _MIB = 1 << 20
@@ -30,23 +30,35 @@ def status(house: House) -> Status:
     )
 
 
-def pss_mib(pid: int) -> float | None:
-    """Proportional set size of a process: a page that n processes map counts as a part of 1/n."""
+def pss_mib(pid: int) -> dict[str, float]:
+    """Proportional set size of a process by kind ("Pss", and of it "Pss_Shmem" in memory segments): a page that n
+    processes map counts as a part of 1/n. Empty when the process is gone or the kernel does not tell."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
-        return None  # it has just ended, or this kernel does not tell
-    kib = [int(line.split()[1]) for line in lines if line.startswith("Pss:")]
-    return round(kib[0] / 1024, 1) if kib else None
+        return {}
+    words = [line.split() for line in lines if line.startswith("Pss")]
+    return {kind.rstrip(":"): round(int(kib) / 1024, 1) for kind, kib, *_ in words}
 
 
 def _supervisor(house: House) -> ProcessStatus:
-    pid = os.getpid()
-    return ProcessStatus("supervisor", 0, pid, 1, house.phase.name.lower(), 0, round(house.uptime_s, 1), pss_mib(pid))
+    pss = pss_mib(os.getpid())
+    return ProcessStatus(
+        role="supervisor",
+        id=0,
+        pid=os.getpid(),
+        epoch=1,
+        state=house.phase.name.lower(),
+        restarts=0,
+        uptime_s=round(house.uptime_s, 1),
+        pss_mib=pss.get("Pss"),
+        shared_pss_mib=pss.get("Pss_Shmem"),
+    )
 
 
 def _process(seat: Seat) -> ProcessStatus:
     child = seat.child
+    pss = pss_mib(child.pid) if child else {}
     return ProcessStatus(
         role=seat.role.value,
         id=seat.id,
@@ -55,7 +67,8 @@ def _process(seat: Seat) -> ProcessStatus:
         state=seat.state.value,
         restarts=seat.num_restarts,
         uptime_s=round(child.uptime_s, 1) if child else 0.0,
-        pss_mib=pss_mib(child.pid) if child else None,
+        pss_mib=pss.get("Pss"),
+        shared_pss_mib=pss.get("Pss_Shmem"),
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from zerolane.operator_protocol import ModelStatus, ProcessStatus, Status
 
-_PROCESS_HEAD = ("ROLE", "ID", "PID", "EPOCH", "STATE", "RESTARTS", "UPTIME", "PSS MiB")
+_PROCESS_HEAD = ("ROLE", "ID", "PID", "EPOCH", "STATE", "RESTARTS", "UPTIME", "PSS MiB", "OF IT SHARED")
 _MODEL_HEAD = ("MODEL", "TASK", "DTYPE", "ATTENTION", "CONTEXT", "PARAMETERS", "WEIGHTS MiB", "KV MiB", "PAGES")
 
 
@@ -13,7 +13,8 @@ def status_text(status: Status) -> str:
     state = "ready" if status.ready else f"not ready: {status.reason}"
     queue = status.queue
     total = sum(process.pss_mib or 0.0 for process in status.processes)
-    total_row = ("total", *[""] * (len(_PROCESS_HEAD) - 2), f"{total:.1f}")
+    shared = sum(process.shared_pss_mib or 0.0 for process in status.processes)
+    total_row = ("total", *[""] * (len(_PROCESS_HEAD) - 3), f"{total:.1f}", f"{shared:.1f}")
     return "\n".join(
         [
             f"zerolane {status.version} on {status.address}, {status.phase}, {state}",
@@ -35,7 +36,8 @@ def _process_row(process: ProcessStatus) -> Sequence[str]:
         process.state,
         str(process.restarts),
         _duration(process.uptime_s),
-        "-" if process.pss_mib is None else f"{process.pss_mib:.1f}",
+        _mib(process.pss_mib),
+        _mib(process.shared_pss_mib),
     )
 
 
@@ -51,6 +53,10 @@ def _model_row(model: ModelStatus) -> Sequence[str]:
         f"{model.kv_mib:.1f}",
         str(model.num_pages),
     )
+
+
+def _mib(amount: float | None) -> str:
+    return "-" if amount is None else f"{amount:.1f}"
 
 
 def _duration(seconds: float) -> str:

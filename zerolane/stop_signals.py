@@ -29,7 +29,8 @@ class StopSignals:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._loop = loop
-        self._num_seen = 0
+        self.is_stopping = False  # set it when the server ends for another reason: then one signal is enough
+        self._is_killing = False
         signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
         for signum in _SIGNALS:
             if signal.getsignal(signum) is not signal.SIG_IGN:  # nohup: a closed terminal is no reason to stop
@@ -48,10 +49,11 @@ class StopSignals:
         signum = self._reader.recv(1)[0]
         if signum not in _SIGNALS:
             return
-        self._num_seen += 1
-        if self._num_seen == 1:
+        if not self.is_stopping:
+            self.is_stopping = True
             raise StopRequested
-        if self._num_seen == 2:
+        if not self._is_killing:
+            self._is_killing = True
             raise KillRequested(signum)
 
 

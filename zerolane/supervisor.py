@@ -38,7 +38,7 @@ class Supervisor:
         """The server's whole life; the exit code: 0 if it was asked to stop, 1 if it could not live."""
         signals = StopSignals(self._house.loop)
         try:
-            return self._live()
+            return self._live(signals)
         except KillRequested as request:
             shutdown.kill_everyone(self._house)
             return request.exit_code
@@ -46,7 +46,7 @@ class Supervisor:
             signals.close()
             self._let_go()
 
-    def _live(self) -> int:
+    def _live(self, signals: StopSignals) -> int:
         try:
             self._claim()
             self._start()
@@ -60,6 +60,7 @@ class Supervisor:
             say_error(error)
         except recovery.GaveUp as error:
             log.error(f"giving up: {error}")
+        signals.is_stopping = True
         shutdown.stop_everyone(self._house)
         return 1
 

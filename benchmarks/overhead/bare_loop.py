@@ -2,8 +2,8 @@
 
     python -m benchmarks.overhead.bare_loop        (started by loop_process.py, which speaks to it in JSON lines)
 
-It plans as the scheduler does (decode first, prefill chunks in what is left of the budget), so that both sides compute the
-same steps: what the server adds is what is measured.
+It plans as the scheduler does (decode first, prefill chunks in what is left of the budget), so that both sides compute
+the same steps: what the server adds is what is measured.
 """
 
 import gc

@@ -1,7 +1,7 @@
-"""A loop in a process of its own, so that it has the same threads and memory to itself as a worker has: both ends of it.
+"""A loop in a process of its own, so that it has threads and memory to itself as a worker has: both ends of it.
 
-The parent writes JSON lines: first the workload, then an order a run; the child answers each with one line. The child ends
-when its standard input does.
+The parent writes JSON lines: first the workload, then an order a run; the child answers each with one line. The child
+ends when its standard input does.
 """
 
 import subprocess

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from benchmarks.overhead.comparison import Comparison, Ratio, median_decode, median_run
+from benchmarks.overhead.comparison import BareRun, Comparison, Ratio, ServerRun, median_decode, median_run
 from benchmarks.overhead.workload import Workload
 
 BUSY_FOREIGN_CORES = 0.15  # above it a run was disturbed: two compute threads that wait for each other suffer most
@@ -15,9 +15,10 @@ def report(workload: Workload, comparisons: Sequence[Comparison]) -> str:
 
 
 def _lines(workload: Workload, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    yield f"{workload.dtype}, attention {workload.attention}, {workload.threads} threads"
     yield (
-        f"{workload.dtype}, attention {workload.attention}, {workload.threads} threads, prompt {workload.prompt_tokens},"
-        f" output {workload.output_tokens}, {workload.max_num_batched_tokens} tokens a step at most"
+        f"prompt {workload.prompt_tokens}, output {workload.output_tokens},"
+        f" at most {workload.max_num_batched_tokens} tokens a step"
     )
     yield ""
     yield from _rate_table("decode: all streams decoding, tokens/s", comparisons, is_decode=True)
@@ -54,7 +55,7 @@ def _spread(found: Ratio) -> str:
 
 def _notes(comparisons: Sequence[Comparison]) -> Iterator[str]:
     for comparison in comparisons:
-        runs = [*comparison.bare, *comparison.server]
+        runs: list[BareRun | ServerRun] = [*comparison.bare, *comparison.server]
         disturbed = [run.foreign_cores for run in runs if run.foreign_cores > BUSY_FOREIGN_CORES]
         if disturbed:
             yield (

@@ -1,5 +1,6 @@
 """The real server as users start it, for one benchmark: started on a free port, ended with it."""
 
+import os
 import re
 import subprocess
 import sys
@@ -24,7 +25,7 @@ class ServerProcess:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "zerolane", "serve", *_arguments(workload, self._folder.name)],
-                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,

@@ -4,8 +4,8 @@
       |---- prefills ----|=================|-- some are done --|
                        begin             finish
 
-The decode rate counts the tokens between `begin`, when the last stream got its first token, and `finish`, when the first
-stream got its last one: every stream decodes in every step of it. The run rate counts all tokens from start to end.
+The decode rate counts the tokens between `begin`, when the last stream got its first token, and `finish`, when the
+first stream got its last one: every stream decodes in every step of it. The run rate counts all tokens, start to end.
 """
 
 from dataclasses import dataclass, field

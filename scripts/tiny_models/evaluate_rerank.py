@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from facts import COUNTRIES, HELD_OUT_COUNTRIES, Country
-from rerank_texts import Pair, held_out_pairs
+from rerank_texts import Pair, Stage, held_out_pairs
 
 TARGET_AUC = 0.97
 TARGET_SURE = 0.95  # share of simple pairs that score at least 0.9 if right, at most 0.1 if wrong
@@ -88,8 +88,8 @@ def evaluate_rerank(folder: Path, dtype: torch.dtype, seed: int = 7) -> bool:
     rng = Random(seed)
     print(f"tiny-rerank, held out, weights in {dtype}:")
     area = 1.0
-    for what, long in (("one sentence", False), ("longer texts", True)):
-        pairs = held_out_pairs(rng, 1500, long)
+    for what, stage in (("one sentence", Stage.SENTENCES), ("longer texts", Stage.PASSAGES)):
+        pairs = held_out_pairs(rng, 1500, stage)
         measured = area_under_curve(pairs, score(folder, dtype, pairs))
         print(f"  area under the curve, {what:<24} {measured:7.4f} of {len(pairs)} pairs")
         area = min(area, measured)

@@ -8,6 +8,7 @@ tell them apart.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 from random import Random
 from typing import NamedTuple
 
@@ -38,6 +39,14 @@ class Pair(NamedTuple):
     question: str
     text: str
     answers: bool
+
+
+class Stage(Enum):
+    """How hard the pairs are; the training goes through the stages in this order."""
+
+    NAMES = auto()  # one sentence; a wrong one says the same of another thing, so that only the names tell them apart
+    SENTENCES = auto()  # one sentence, wrong in any way
+    PASSAGES = auto()  # two to four sentences
 
 
 class Expanded(NamedTuple):
@@ -157,9 +166,9 @@ def other_relation(rng: Random, subject: Subject, relation: Expanded) -> Expande
     return rng.choice([other for other in subject.relations if other is not relation])
 
 
-def right_text(rng: Random, subject: Subject, relation: Expanded, long: bool) -> str:
+def right_text(rng: Random, subject: Subject, relation: Expanded, stage: Stage) -> str:
     """A text that answers."""
-    if not long:
+    if stage is not Stage.PASSAGES:
         return state(rng, relation, subject.name)
     other = another_subject(rng, subject)
     if rng.random() < 0.25:  # the thing is named in one sentence, and what is asked for is said in the next
@@ -181,13 +190,15 @@ def right_text(rng: Random, subject: Subject, relation: Expanded, long: bool) ->
     return " ".join(sentences)
 
 
-def wrong_text(rng: Random, subject: Subject, relation: Expanded, long: bool) -> str:
+def wrong_text(rng: Random, subject: Subject, relation: Expanded, stage: Stage) -> str:
     """A text that does not answer, though it may come close."""
     other = another_subject(rng, subject)
     elsewhere = other_relation(rng, subject, relation)
     other_thing = state(rng, relation, other.name)
     other_question = state(rng, elsewhere, subject.name)
-    if not long:
+    if stage is Stage.NAMES:
+        return other_thing
+    if stage is Stage.SENTENCES:
         draw = rng.random()
         if draw < 0.4:
             return other_thing
@@ -213,18 +224,18 @@ def wrong_text(rng: Random, subject: Subject, relation: Expanded, long: bool) ->
     return " ".join(sentences)
 
 
-def pairs_about(rng: Random, subject: Subject, long: bool) -> list[Pair]:
-    """A question about the subject with one right text and two wrong ones, or one of each if the texts are long."""
+def pairs_about(rng: Random, subject: Subject, stage: Stage) -> list[Pair]:
+    """A question about the subject with a right text and a wrong one; of single sentences two wrong ones, as more can be wrong."""
     relation = rng.choice(subject.relations)
     question = ask(rng, relation, subject.name)
-    pairs = [Pair(question, right_text(rng, subject, relation, long), True)]
-    pairs += [Pair(question, wrong_text(rng, subject, relation, long), False) for _ in range(1 if long else 2)]
-    return pairs
+    pairs = [Pair(question, right_text(rng, subject, relation, stage), True)]
+    num_wrong = 2 if stage is Stage.SENTENCES else 1
+    return pairs + [Pair(question, wrong_text(rng, subject, relation, stage), False) for _ in range(num_wrong)]
 
 
-def held_out_pairs(rng: Random, count: int, long: bool) -> list[Pair]:
+def held_out_pairs(rng: Random, count: int, stage: Stage) -> list[Pair]:
     """About `count` pairs on countries that training never names, told apart from each other and from made-up ones."""
     pairs: list[Pair] = []
     while len(pairs) < count:
-        pairs += pairs_about(rng, Subject(rng.choice(_HELD_OUT_COUNTRIES), _COUNTRY, _HELD_OUT_COUNTRIES), long)
+        pairs += pairs_about(rng, Subject(rng.choice(_HELD_OUT_COUNTRIES), _COUNTRY, _HELD_OUT_COUNTRIES), stage)
     return pairs

@@ -12,10 +12,10 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
-from rerank_texts import Pair, draw_subject, pairs_about
+from rerank_texts import Pair, Stage, draw_subject, pairs_about
 from training import Optimiser, train
 
-NUM_STEPS = 1500
+NUM_STEPS = 700
 PAIRS_A_BATCH = 96
 VOCABULARY_SIZE = 1536
 MAX_LENGTH = 256
@@ -70,10 +70,10 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> BertForSequenceClassifica
     """
     config = BertConfig(
         vocab_size=len(tokenizer),
-        hidden_size=160,
+        hidden_size=128,
         num_hidden_layers=4,
-        num_attention_heads=5,
-        intermediate_size=480,
+        num_attention_heads=4,
+        intermediate_size=384,
         max_position_embeddings=MAX_LENGTH,
         hidden_dropout_prob=0.0,
         attention_probs_dropout_prob=0.0,
@@ -103,20 +103,28 @@ def encode(tokenizer: PreTrainedTokenizerFast, pairs: list[Pair]) -> Batch:
     return Batch(encoded["input_ids"], encoded["token_type_ids"], encoded["attention_mask"], answers)
 
 
-def draw_pairs(rng: Random, count: int, long_share: float) -> list[Pair]:
-    """About `count` pairs for training, `long_share` of the questions with longer texts, shorter pairs first."""
+def draw_pairs(rng: Random, count: int, stages: tuple[Stage, ...]) -> list[Pair]:
+    """`count` pairs for training, of these stages in equal shares of the questions."""
     pairs: list[Pair] = []
     while len(pairs) < count:
-        pairs += pairs_about(rng, draw_subject(rng), long=rng.random() < long_share)
+        pairs += pairs_about(rng, draw_subject(rng), rng.choice(stages))
     return pairs[:count]
 
 
+def stages_at(progress: float) -> tuple[Stage, ...]:
+    """Which pairs to train with when `progress`, 0 to 1, of the training is done: names first, longer texts last."""
+    if progress < 0.08:
+        return (Stage.NAMES,)
+    if progress < 0.25:
+        return (Stage.NAMES, Stage.SENTENCES)
+    return (Stage.SENTENCES, Stage.PASSAGES)
+
+
 def stream_batches(tokenizer: PreTrainedTokenizerFast, rng: Random, num_steps: int) -> Iterator[Batch]:
-    """`num_steps` batches, never the same pair twice; single sentences first, then more and more longer texts."""
+    """`num_steps` batches of pairs of about the same length; no pair comes twice."""
     made = 0
     while made < num_steps:
-        long_share = 0.0 if made < 0.25 * num_steps else 0.45
-        pool = draw_pairs(rng, 8 * PAIRS_A_BATCH, long_share)
+        pool = draw_pairs(rng, 8 * PAIRS_A_BATCH, stages_at(made / num_steps))
         pool.sort(key=lambda pair: len(pair.question) + len(pair.text))
         batches = [pool[at : at + PAIRS_A_BATCH] for at in range(0, len(pool), PAIRS_A_BATCH)]
         rng.shuffle(batches)
@@ -129,7 +137,7 @@ def train_rerank(out: Path) -> None:
     """Train from nothing and write the model and its tokenizer to `out`, the weights in bfloat16."""
     rng = Random(SEED)
     torch.manual_seed(SEED)
-    tokenizer = train_tokenizer(text for pair in draw_pairs(rng, 20000, 0.1) for text in (pair.question, pair.text))
+    tokenizer = train_tokenizer(text for pair in draw_pairs(rng, 20000, (Stage.SENTENCES,)) for text in (pair.question, pair.text))
     model = build_model(tokenizer)
     print(f"tiny-rerank: {model.num_parameters():,} weights, {len(tokenizer)} tokens", flush=True)
 

@@ -31,7 +31,7 @@ def open_decoder(
     card, weights = _load(folder, backend, dtype)
     card = replace(card, num_pages=num_pages)
     kv = bytearray(b"\xff") * kv_regions(card)[1]  # NaN in every floating-point type
-    return card, Decoder(card, memoryview(weights).toreadonly(), memoryview(kv), max_num_seqs=32, threads=2)
+    return card, Decoder(card, memoryview(weights).toreadonly(), memoryview(kv), max_num_seqs=32, threads=1)
 
 
 def open_encoder(folder: Path, dtype: DType = "auto") -> tuple[ModelCard, Encoder]:

@@ -70,7 +70,7 @@ SCORERS: dict[str, tuple[str, dict[str, Any]]] = {
         "DebertaV2ForSequenceClassification",
         {"relative_attention": True, "pos_att_type": ["p2c", "c2p"], "max_relative_positions": 32},
     ),
-    "qwen3_decoder": ("Qwen3ForSequenceClassification", {"head_dim": 16, "num_key_value_heads": 2}),
+    "qwen3_decoder": ("Qwen3ForSequenceClassification", {"head_dim": 16, "num_key_value_heads": 2, "pad_token_id": 1}),
 }
 
 

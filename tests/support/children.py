@@ -1,6 +1,5 @@
-"""Child processes of tests: `python -m tests.support.ipc_child MODE DESCRIPTOR...`, ended with the test."""
+"""Child processes of tests: `python -m MODULE ARGUMENT...`, ended with the test."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -65,12 +64,3 @@ class Children:
     def close(self) -> None:
         for child in self._children:
             child.close()
-
-
-def exists(pid: int) -> bool:
-    """There is such a process, zombie or not."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True

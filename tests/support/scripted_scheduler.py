@@ -1,10 +1,12 @@
-"""A scheduler for tests of frontends: a thread that says Welcome, records what arrives, and answers as its test tells it."""
+"""A scheduler for tests of frontends: a thread that says Welcome, records what arrives, and answers as its test tells
+it."""
 
 import os
 import queue
 import select
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -44,6 +46,18 @@ def token_rows(*rows: tuple[int, int, int, FinishReason], num_cached: int = 0) -
 def tokens_of(text: str) -> list[int]:
     """As the fake model's tokenizer has it."""
     return list(text.encode())
+
+
+def answers_tokens(token_ids: list[int]) -> Answer:
+    """Every generate stream is answered with these tokens, the last of which stops it."""
+
+    def answer(record: Struct) -> Iterable[Struct]:
+        if isinstance(record, SubmitGenerate):
+            for position, token_id in enumerate(token_ids):
+                ends = FinishReason.STOP if position == len(token_ids) - 1 else FinishReason.NONE
+                yield token_rows((record.stream_id, position, token_id, ends))
+
+    return answer
 
 
 def answers_text(text: str, finish: FinishReason = FinishReason.LENGTH) -> Answer:
@@ -104,6 +118,13 @@ class ScriptedScheduler:
             if isinstance(record, kind):
                 return record
 
+    def forget(self) -> None:
+        """What a test before this one left: its records and its answers."""
+        self.answer = lambda record: ()
+        with suppress(queue.Empty):
+            while True:
+                self.received.get_nowait()
+
     def close(self) -> None:
         """Twice is fine."""
         if not self._is_open:
@@ -119,10 +140,8 @@ class ScriptedScheduler:
         while self._is_open:
             if not self._router.has_input() and self._outbox.empty():
                 select.select([self._router.fileno(), self._wake], [], [], 0.05)
-            try:
+            with suppress(BlockingIOError):
                 os.eventfd_read(self._wake)
-            except BlockingIOError:
-                pass
             for identity, frame in self._router.receive_all(100):
                 self._identity = identity
                 self._on_record(decoder.decode(frame))

@@ -8,8 +8,10 @@ import httpx
 import openai
 import pytest
 from msgspec import Struct
+from openai.types.chat import ChatCompletionToolParam
 
-from ipc.messages import Abort, FinishReason, SubmitGenerate
+from ipc.errors import ErrorCode
+from ipc.messages import Abort, Failed, FinishReason, SubmitGenerate
 from tests.support.frontend_under_test import FrontendUnderTest
 from tests.support.scripted_scheduler import ScriptedScheduler, answers_text, token_rows, tokens_of
 
@@ -120,7 +122,10 @@ def test_stop_string_is_not_shown_and_ends_the_work(
         assert reply.json()["usage"]["completion_tokens"] == len("one two thr")
 
 
-TOOL = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
+TOOL: ChatCompletionToolParam = {
+    "type": "function",
+    "function": {"name": "get_weather", "parameters": {"type": "object"}},
+}
 CALL = 'Let me see.\n<tool_call>\n{"name": "get_weather", "arguments": {"city": "Oslo"}}\n</tool_call>'
 
 
@@ -130,7 +135,7 @@ def test_tool_call(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) ->
         reply = api.chat.completions.create(
             model="chat",
             messages=[{"role": "user", "content": "weather?"}],
-            tools=[TOOL],  # type: ignore[list-item]
+            tools=[TOOL],
         )
     message = reply.choices[0].message
     assert reply.choices[0].finish_reason == "tool_calls"
@@ -148,7 +153,7 @@ def test_streamed_tool_call(frontend: FrontendUnderTest, scheduler: ScriptedSche
             api.chat.completions.create(
                 model="chat",
                 messages=[{"role": "user", "content": "weather?"}],
-                tools=[TOOL],  # type: ignore[list-item]
+                tools=[TOOL],
                 stream=True,
             )
         )
@@ -171,6 +176,33 @@ def test_text_of_a_call_is_content_when_no_tools_were_offered(
         reply = api.chat.completions.create(model="chat", messages=[{"role": "user", "content": "weather?"}])
     assert reply.choices[0].message.content == CALL
     assert reply.choices[0].finish_reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "name"),
+    [
+        (ErrorCode.QUEUE_FULL, 429, "rate_limit_exceeded"),
+        (ErrorCode.STEP_FAILED, 500, "step_failed"),
+        (ErrorCode.NO_WORKER, 503, "no_worker"),
+    ],
+)
+def test_a_failed_stream(
+    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, code: ErrorCode, status: int, name: str
+) -> None:
+    chat = {"messages": [{"role": "user", "content": "hi"}]}
+    scheduler.answer = lambda record: (
+        [Failed(record.stream_id, code, "it went wrong in /usr/lib/python3/x.py", 2.5)]
+        if isinstance(record, SubmitGenerate)
+        else []
+    )
+    for body in (chat, chat | {"stream": True}):
+        reply = httpx.post(f"{frontend.url}/v1/chat/completions", json=body)
+        assert reply.status_code == status
+        assert reply.json()["error"]["code"] == name
+        if status == 429:
+            assert reply.headers["retry-after"] == "3"
+        if status == 500:
+            assert "/usr/lib" not in reply.text
 
 
 def test_256_streams_at_once_keep_apart(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:

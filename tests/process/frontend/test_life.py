@@ -10,8 +10,7 @@ import httpx
 import pytest
 
 from ipc.control_messages import Drain, Drained, Readiness, SchedulerGone
-from ipc.messages import Failed, FinishReason, SubmitGenerate
-from ipc.errors import ErrorCode
+from ipc.messages import FinishReason, SubmitGenerate, Welcome
 from tests.support.frontend_under_test import DEADLINE_S, FrontendUnderTest, fake_cards
 from tests.support.scripted_scheduler import ScriptedScheduler, answers_text, token_rows
 
@@ -20,13 +19,27 @@ pytestmark = pytest.mark.process
 CHAT = {"messages": [{"role": "user", "content": "hi"}]}
 
 
+Pair = tuple[FrontendUnderTest, ScriptedScheduler]
+
+
+@pytest.fixture
+def frontend(own_pair: Pair) -> FrontendUnderTest:
+    return own_pair[0]
+
+
+@pytest.fixture
+def scheduler(own_pair: Pair) -> ScriptedScheduler:
+    return own_pair[1]
+
+
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(8) as executor:
         yield executor
 
 
-def test_alive_before_models_are_loaded(runtime_dir: Path, scheduler: ScriptedScheduler) -> None:
+def test_alive_before_models_are_loaded(runtime_dir: Path) -> None:
+    scheduler = ScriptedScheduler(runtime_dir)
     frontend = FrontendUnderTest(runtime_dir, scheduler.address, fake_cards())
     try:
         assert httpx.get(f"{frontend.url}/health").status_code == 200
@@ -46,6 +59,7 @@ def test_alive_before_models_are_loaded(runtime_dir: Path, scheduler: ScriptedSc
         assert frontend.stop() == 0
     finally:
         frontend.close()
+        scheduler.close()
 
 
 def test_ready_follows_the_supervisor(frontend: FrontendUnderTest) -> None:
@@ -87,6 +101,15 @@ def test_a_lost_scheduler_ends_open_streams_with_one_error(
     assert httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}).json()["choices"][0]["text"] == "again"
 
 
+def test_a_welcome_of_another_epoch_means_the_same(
+    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, pool: ThreadPoolExecutor
+) -> None:
+    pending = pool.submit(httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S)
+    scheduler.next(SubmitGenerate)
+    scheduler.send(Welcome(2))
+    assert pending.result(DEADLINE_S).json()["error"]["code"] == "scheduler_lost"
+
+
 def test_a_request_waits_for_the_next_scheduler(
     runtime_dir: Path, scheduler: ScriptedScheduler, frontend: FrontendUnderTest, pool: ThreadPoolExecutor
 ) -> None:
@@ -114,32 +137,6 @@ def test_no_scheduler_is_a_503(runtime_dir: Path) -> None:
     finally:
         frontend.close()
         silent.close()
-
-
-@pytest.mark.parametrize(
-    ("code", "status", "name"),
-    [
-        (ErrorCode.QUEUE_FULL, 429, "rate_limit_exceeded"),
-        (ErrorCode.STEP_FAILED, 500, "step_failed"),
-        (ErrorCode.NO_WORKER, 503, "no_worker"),
-    ],
-)
-def test_a_failed_stream(
-    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, code: ErrorCode, status: int, name: str
-) -> None:
-    scheduler.answer = lambda record: (
-        [Failed(record.stream_id, code, "it went wrong in /usr/lib/python3/x.py", 2.5)]
-        if isinstance(record, SubmitGenerate)
-        else []
-    )
-    for body in (CHAT, CHAT | {"stream": True}):
-        reply = httpx.post(f"{frontend.url}/v1/chat/completions", json=body)
-        assert reply.status_code == status
-        assert reply.json()["error"]["code"] == name
-        if status == 429:
-            assert reply.headers["retry-after"] == "3"
-        if status == 500:
-            assert "/usr/lib" not in reply.text
 
 
 def test_drain_finishes_what_is_open_and_refuses_the_rest(

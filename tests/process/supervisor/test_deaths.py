@@ -101,3 +101,22 @@ def test_a_child_that_sends_nonsense_is_replaced(start: Start, tmp_path: Path) -
     eventually(lambda: "sends nonsense" in server.errors, "nonsense was seen")
     switch.unlink()
     server.replaced("worker", victim.pid)
+
+
+def test_deaths_cost_the_supervisor_no_descriptor(start: Start) -> None:
+    server = start("--workers", "2")
+    server.wait_ready()
+
+    def descriptors() -> int:
+        return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+    def kill_one_of_each() -> None:
+        for role in ("worker", "scheduler", "frontend"):
+            victim = server.of(role)[0]
+            os.kill(victim.pid, signal.SIGKILL)
+            server.replaced(role, victim.pid)
+
+    kill_one_of_each()
+    before = descriptors()
+    kill_one_of_each()
+    eventually(lambda: descriptors() == before, f"{before} descriptors again, not {descriptors()}")

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -66,3 +67,15 @@ def test_a_worker_that_dies_while_draining_is_replaced(start: Start) -> None:
     eventually(lambda: server.of("worker")[0].pid not in (0, victim.pid), "a new worker")
     server.signal(signal.SIGTERM)
     assert server.wait() == 128 + signal.SIGTERM
+
+
+def test_a_signal_while_it_ends_by_itself_ends_it_at_once(start: Start, tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    server = start(scheduler=f"die@{switch}", frontend="no_stop")
+    server.wait_ready()
+    switch.touch()
+    os.kill(server.of("scheduler")[0].pid, signal.SIGKILL)
+    eventually(lambda: "Stop" in server.told("frontend 0"), "the server gives up")
+    server.signal(signal.SIGTERM)
+    assert server.wait() == 128 + signal.SIGTERM
+    assert "Traceback" not in server.errors

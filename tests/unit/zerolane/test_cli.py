@@ -21,6 +21,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["serve", "--port", "x"],
         ["serve", "--no-such-option"],
         ["serve", "--kv-cache-memory", "much"],
+        ["serve", "fake:generate", "--chat-template", "/no/such/file"],
         ["serve", "/no/such/model"],
         ["serve", "fake:generate", "fake:generate"],
         ["scale"],

@@ -1,0 +1,65 @@
+"""The links between scheduler and workers: made here, used by both, replaced when the scheduler dies.
+
+When the scheduler died, every worker gets a new link (RELINKING), and none is added to the new scheduler before all have
+left the old one's: until then one of them may still write KV pages that the new one gives away.
+"""
+
+import logging
+
+from ipc.control_messages import AddWorker, LinkWorker
+from ipc.doorbell import Doorbell
+from ipc.segments import Segment, SegmentError
+from ipc.worker_link import LINK_BYTES
+from zerolane.children import Role
+from zerolane.house import House
+from zerolane.seats import LinkEnds, Seat, SeatState
+
+RELINK_S = 60.0  # the longest step a worker may still be in when it is given another link
+
+log = logging.getLogger("zerolane.supervisor.worker_links")
+
+
+def link_worker(house: House, worker: Seat, state: SeatState) -> None:
+    """Give a worker a fresh link to the scheduler. `state` is LINKING or RELINKING; a second link has its own epoch."""
+    if worker.child is None:
+        return
+    if state is SeatState.RELINKING:
+        worker.epoch += 1
+        worker.set_timer(house.loop.call_later(RELINK_S, lambda: house.kill(worker, "does not leave its old link")))
+    worker.drop_link()
+    worker.state = state
+    try:
+        worker.link = LinkEnds(Segment.create(f"link of {worker.name}", LINK_BYTES), Doorbell.create())
+    except (SegmentError, OSError) as error:
+        house.kill(worker, f"cannot be linked: {error}")
+        return
+    fds = [worker.link.segment.fd, worker.link.doorbell.fileno(), house.scheduler_doorbell.fileno()]
+    worker.child.send(LinkWorker(worker.epoch), fds)
+
+
+def on_linked(worker: Seat, epoch: int) -> None:
+    """An answer to a link that was replaced since says nothing."""
+    if epoch != worker.epoch:
+        return
+    match worker.state:
+        case SeatState.LINKING:
+            worker.state = SeatState.LINKED  # its deadline to serve goes on
+        case SeatState.RELINKING:
+            worker.state = SeatState.LINKED
+            worker.set_timer(None)
+
+
+def add_linked_workers(house: House) -> None:
+    """Tell the scheduler of every worker that waits for it."""
+    scheduler, workers = house.seats.scheduler, house.seats.of(Role.WORKER)
+    if scheduler.state is not SeatState.READY or scheduler.child is None:
+        return
+    if any(worker.state is SeatState.RELINKING for worker in workers):
+        return
+    for worker in workers:
+        if worker.state is SeatState.LINKED and worker.link is not None:
+            fds = [worker.link.segment.fd, worker.link.doorbell.fileno()]
+            scheduler.child.send(AddWorker(worker.id, worker.epoch), fds)
+            worker.drop_link()
+            worker.serves()
+            log.info("worker serves", extra={"fields": {"worker": worker.id, "epoch": worker.epoch}})
