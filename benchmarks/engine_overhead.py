@@ -29,7 +29,7 @@ from benchmarks.overhead.server_process import ServerProcess
 from benchmarks.overhead.timeline import Rates
 from benchmarks.overhead.workload import RunOrder, Workload, make_prompts
 
-WARM_UP_TOKENS = 8
+WARM_UP_TOKENS = 16
 
 
 class Benchmark:
@@ -47,12 +47,16 @@ class Benchmark:
     def compare(self, num_streams: int, repeats: int) -> Comparison:
         """Runs of all sides in turn."""
         comparison = Comparison(num_streams, [], [], [])
-        for output_tokens in [WARM_UP_TOKENS] + repeats * [self._workload.output_tokens]:
+        workload = self._workload
+        # The first stream must still decode when the last one's prefill is done, or there is no window to measure in.
+        prefill_steps = -(-num_streams * workload.prompt_tokens // workload.max_num_batched_tokens)
+        warm_up_tokens = 2 * prefill_steps + WARM_UP_TOKENS
+        for number, output_tokens in enumerate([warm_up_tokens] + repeats * [workload.output_tokens]):
             self._seed += 1  # new prompts: nothing is found in the prefix cache
             order = RunOrder(num_streams, output_tokens, self._seed)
             bare, server = self._run_loop(self._bare, order), self._run_server(order)
             plain = self._run_loop(self._transformers, order) if self._transformers is not None else None
-            if output_tokens == WARM_UP_TOKENS:
+            if number == 0:
                 continue
             comparison.bare.append(bare)
             comparison.server.append(server)

@@ -21,9 +21,10 @@ class ChatChoice:
         if self._parser is None and stream.finish_reason is None:
             return encoder.text(stream.choice, stream.take_text())
         pieces = self._pieces()
-        rest = ""
-        if stream.finish_reason is not None and pieces and isinstance(pieces[-1], str):
-            rest = pieces.pop()  # type: ignore[assignment]
+        last, rest = (pieces[-1] if pieces else ""), ""
+        if stream.finish_reason is not None and isinstance(last, str):
+            rest = last
+            pieces = pieces[:-1]
         sent = [self._encode(encoder, piece) for piece in pieces]
         if stream.finish_reason is not None:
             sent.append(encoder.finish(stream.choice, rest, self._finish_reason(), stream.stop_reason))

@@ -9,8 +9,7 @@ from frontend.parse_tool_calls import ToolCall
 
 
 class ChunkEncoder:
-    """Chunks of completions: choices hold text. `with_usage`: the client asked for usage, so every chunk carries the
-    key."""
+    """Chunks of completions: choices hold text. `with_usage`: usage was asked for, so every chunk has that key."""
 
     def __init__(self, reply_id: str, kind: str, created: int, model: str, with_usage: bool) -> None:
         head = orjson.dumps({"id": reply_id, "object": kind, "created": created, "model": model})

@@ -23,8 +23,7 @@ class Detokenizer(Protocol):
 
 
 class TokenBytes:
-    """The bytes of each token of a byte-level vocabulary, looked up when first met. Shared by all streams of a
-    model."""
+    """The bytes of each token of a byte-level vocabulary, looked up when first met. One for all streams of a model."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer

@@ -49,9 +49,8 @@ def main(control_fd: int) -> int:
 
 
 def hide_torch() -> None:
-    """Lets transformers believe that torch is not installed: its tokenizers do not need it, and importing it would
-    cost each frontend 2 s and 180 MB. None in sys.modules is Python's own way to say that a module cannot be
-    imported."""
+    """Lets transformers believe that torch is not installed: tokenizers do not need it, and it would cost each frontend
+    2 s and 180 MB. None in sys.modules is Python's own way to say that a module cannot be imported."""
     sys.modules["torch"] = None  # type: ignore[assignment]
     os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # or it says so on stderr
 

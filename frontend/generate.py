@@ -1,5 +1,4 @@
-"""Opens the streams of a completions or chat request with the scheduler, and gives them up when the request ends
-early."""
+"""Opens the streams of a completions or chat request with the scheduler; gives them up when it ends early."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,8 +21,7 @@ class Prompt:
 
 
 class Choices:
-    """All choices of one request: index = prompt index * n + i. Use as a context manager; leaving it aborts what is
-    open."""
+    """All choices of one request: index = prompt index * n + i. A context manager: leaving it aborts what is open."""
 
     def __init__(self, serving: Serving, model: TextModel, prompts: Sequence[Prompt], rules: GenerateRules) -> None:
         self._serving = serving
@@ -35,8 +33,7 @@ class Choices:
         self._num_open = len(self.streams)  # choices whose end `changed` has not told yet
 
     def submit(self, request_id: str) -> None:
-        """Hands all streams to the scheduler. Raises RequestError when the link is full; leaving the context cleans
-        up."""
+        """Hands all streams to the scheduler. Raises RequestError when the link is full; `__exit__` cleans up."""
         rules = self._rules
         prompts = [token_column(prompt.token_ids) for prompt in self._prompts]
         stop_token_ids = token_column(rules.stop_token_ids)

@@ -1,5 +1,4 @@
-"""From the bytes of a body to a typed request: every way this can fail names the field and is the client's to
-repair."""
+"""From the bytes of a body to a typed request: every way this can fail names the field that is at fault."""
 
 import re
 from typing import Any, TypeVar
@@ -23,8 +22,7 @@ def check_content_type(content_type: str | None) -> None:
 
 
 def decode_body(body: bytes, schema: type[Request], unsupported: dict[str, tuple[Any, ...]]) -> Request:
-    """The typed request. Raises RequestError for invalid JSON, wrong types, missing, out-of-range and unsupported
-    fields."""
+    """The typed request. Raises RequestError for invalid JSON, and for wrong, missing and unsupported fields."""
     fields = _decode_json(body)
     refuse_unsupported(fields, unsupported)
     try:

@@ -1,5 +1,4 @@
-"""The id of an HTTP request: the client's X-Request-Id if it is a sane one, else a fresh one. It stands in every log
-line."""
+"""The id of an HTTP request: the client's X-Request-Id if it is a sane one, else a fresh one. Log lines carry it."""
 
 import re
 from uuid import uuid4

@@ -88,8 +88,7 @@ def _reply(logits: Sequence[float], model: str, as_float: bool) -> dict[str, Any
 
 
 def sigmoid(logit: float) -> float:
-    """1 / (1 + exp(-logit)) in double precision, without overflow: no two logits of a ranking saturate to a tie
-    early."""
+    """1 / (1 + exp(-logit)) in double precision: single precision would call all above 17 the same."""
     if logit >= 0:
         return float(1.0 / (1.0 + np.exp(-logit)))
     weight = float(np.exp(logit))

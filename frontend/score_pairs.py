@@ -12,8 +12,7 @@ MAX_PAIRS = 10_000  # of one request
 
 
 class PackedPairs(NamedTuple):
-    """Tokenized pairs as columns of int32: tokens of each pair, all ids one after the other, and as many type ids or
-    none."""
+    """Tokenized pairs as int32 columns: the length of each, all ids one after the other, as many type ids or none."""
 
     lengths: bytes
     token_ids: bytes
@@ -25,8 +24,7 @@ class PackedPairs(NamedTuple):
 
 
 def make_pairs(text_1: str | list[str], text_2: str | list[str]) -> list[tuple[str, str]]:
-    """One with one, one with each, or by index. Raises RequestError for lists of different lengths, or too many
-    pairs."""
+    """One with one, one with each, or by index. Raises RequestError for lengths that do not fit, or too many pairs."""
     first = [text_1] if isinstance(text_1, str) else text_1
     second = [text_2] if isinstance(text_2, str) else text_2
     if len(second) > MAX_PAIRS or len(first) > MAX_PAIRS:

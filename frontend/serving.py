@@ -1,7 +1,6 @@
 """What the routes work with: the state of this process, its models, its open streams and its counters. One object a
 process, made at the start and handed to every handler."""
 
-import time
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -36,7 +35,6 @@ class Serving:
         self.phase = Phase.LOADING
         self.not_ready_reason: str | None = LOADING  # None: every model answers
         self.num_open_requests = 0
-        self.started = time.monotonic()
         self._models: TextModels | None = None
         self._on_idle: Callable[[], None] | None = None
 

@@ -72,7 +72,7 @@ def _load(card: ModelCard, template: str | None) -> TextModel:
         loaded: Any = AutoTokenizer.from_pretrained(
             card.path, local_files_only=True, trust_remote_code=card.trust_remote_code
         )
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:
         raise StartupError(f"The tokenizer of {card.name} cannot be loaded: {error}") from error
     if not getattr(loaded, "is_fast", False):
         raise StartupError(

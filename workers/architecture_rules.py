@@ -37,7 +37,10 @@ def task_of(name: str, architecture: str, wanted: Literal["auto", "generate", "s
 
 
 def refuse_unsupported(name: str, architecture: str, task: Task, config: Any, supports_backend: bool) -> None:
-    """Raises StartupError for what we know we would get wrong. `supports_backend`: the class lets its attention be set."""
+    """Raises StartupError for what we know we would get wrong.
+
+    `supports_backend`: the class lets its attention be set.
+    """
     if getattr(config, "is_encoder_decoder", False):
         raise StartupError(f"model {name}: {architecture} is an encoder-decoder model, which is not supported")
     quantization = getattr(config, "quantization_config", None)

@@ -36,7 +36,10 @@ def unknown_arguments(kwargs: Mapping[str, Any]) -> list[str]:
     return [
         name
         for name, value in kwargs.items()
-        if value is not None and name not in HONOURED and name not in HARMLESS and not (name == "dropout" and value == 0)
+        if value is not None
+        and name not in HONOURED
+        and name not in HARMLESS
+        and not (name == "dropout" and value == 0)
     ]
 
 

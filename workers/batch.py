@@ -1,7 +1,7 @@
 """From a step's columns to torch inputs: positions, the plan of page reads and writes, the rows to sample.
 
-Everything here is computed once a step and used by every layer. The columns belong to the scheduler's lease; what is made
-here are copies or views that live as long as the step.
+Everything here is computed once a step and used by every layer. The columns belong to the scheduler's lease; what
+is made here are copies or views that live as long as the step.
 """
 
 from dataclasses import dataclass

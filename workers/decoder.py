@@ -47,9 +47,10 @@ class Decoder:
         columns = write_header(memoryview(bytearray(step_bytes(shape))), StepHeader(0, self._card.index, 0, shape))
         columns.num_new[:] = 1
         columns.flags[:] = RowFlag.SAMPLE
-        pool, self._pages = self._pages, [
-            LayerPages(torch.zeros_like(pages.keys[:1]), torch.zeros_like(pages.values[:1])) for pages in self._pages
-        ]
+        pool, self._pages = (
+            self._pages,
+            [LayerPages(torch.zeros_like(pages.keys[:1]), torch.zeros_like(pages.values[:1])) for pages in self._pages],
+        )
         try:
             self._forward(generate_batch(columns, self._card, self._last_token))
         finally:
@@ -105,7 +106,10 @@ class Decoder:
         attention_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
-        """What transformers calls in every layer: query, key, value [1, heads, tokens, dim]; gives [1, tokens, heads, dim]."""
+        """What transformers calls in every layer.
+
+        Query, key, value [1, heads, tokens, dim]; gives [1, tokens, heads, dim].
+        """
         if self._plan is None:
             raise ProtocolError("attention was called outside a step")
         layer: int = module.layer_idx
@@ -120,5 +124,3 @@ class Decoder:
             self._plan,
         )
         return attended[None], None
-
-

@@ -1,7 +1,7 @@
 """Attention of packed sequences without a KV cache: every sequence of the step sees itself and nothing else.
 
-Sequences of equal length are computed together; within a group nothing is padded, so no mask is needed unless a layer has a
-window.
+Sequences of equal length are computed together; within a group nothing is padded, so no mask is needed unless a
+layer has a window.
 """
 
 from collections.abc import Sequence

@@ -1,10 +1,10 @@
 """The built-in fake model: numpy only, no torch, and output that identifies its input.
 
-`fake:generate` keeps a running 64-bit hash of its stream in the KV pages: position p's page element is
-h[p] = mix(h[p-1] ^ spread(token[p])). Each step reads h[start-1] back from the page, so one wrong, missing or swapped token
-or page anywhere in a stream's history changes all that follows. The next token is a lower-case letter, or now and then the
-end of sequence. `fake:score` scores the hash of a pair's tokens. `fake_continuation` and `fake_score` are what tests compare
-with: plain Python that knows nothing of pages.
+`fake:generate` keeps a running 64-bit hash of its stream in the KV pages: position p's page element is h[p] =
+mix(h[p-1] ^ spread(token[p])). Each step reads h[start-1] back from the page, so one wrong, missing or swapped
+token or page anywhere in a stream's history changes all that follows. The next token is a lower-case letter, or now
+and then the end of sequence. `fake:score` scores the hash of a pair's tokens. `fake_continuation` and `fake_score`
+are what tests compare with: plain Python that knows nothing of pages.
 """
 
 import time

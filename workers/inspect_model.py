@@ -53,16 +53,16 @@ def _with_encoder_backend(card: ModelCard, padded: bool) -> ModelCard:
     if padded:
         why = f"{card.architecture} has an attention of its own"
         return replace(card, attention_backend=PADDED, attention_reason=why)
-    return replace(card, attention_backend=PACKED, attention_reason="sequences of a step run in one row, without padding")
+    return replace(
+        card, attention_backend=PACKED, attention_reason="sequences of a step run in one row, without padding"
+    )
 
 
 def _with_sizes(card: ModelCard) -> ModelCard:
     meta = build_on_meta(card, None)
     output = meta.get_output_embeddings() if card.task == "generate" else None
     vocab_size = card.vocab_size if output is None else int(output.weight.shape[0])
-    return replace(
-        card, vocab_size=vocab_size, weights_bytes=plan_bytes(meta), num_parameters=num_parameters(meta)
-    )
+    return replace(card, vocab_size=vocab_size, weights_bytes=plan_bytes(meta), num_parameters=num_parameters(meta))
 
 
 def _read_config(spec: ModelSpec, path: str, trust_remote_code: bool) -> Any:

@@ -1,7 +1,7 @@
 """Fills a weights segment: what the model needs is planned from its configuration, then copied from the checkpoint.
 
-Only the loader uses this. transformers reads the checkpoint (it knows renamed and merged weights); tensor by tensor what it
-read is copied into the segment and given up, so that two whole copies exist only for a moment.
+Only the loader uses this. transformers reads the checkpoint (it knows renamed and merged weights); tensor by tensor
+what it read is copied into the segment and given up, so that two whole copies exist only for a moment.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """Builds a transformers model without memory of its own and hangs the pool's weights into it.
 
-The module tree is made on torch's "meta" device (no allocation, no initialisation), then every parameter, buffer and plain
-tensor attribute is replaced by a view on the weights segment. Attention goes through a function given by the caller,
-registered with transformers under a name of its own. What a step is, is not known here.
+The module tree is made on torch's "meta" device (no allocation, no initialisation), then every parameter, buffer
+and plain tensor attribute is replaced by a view on the weights segment. Attention goes through a function given by
+the caller, registered with transformers under a name of its own. What a step is, is not known here.
 """
 
 from collections.abc import Callable, Iterable
@@ -57,7 +57,10 @@ def model_class(architecture: str, config: Any, path: str, trust_remote_code: bo
 
 
 def build_on_meta(card: ModelCard, attention: str | None) -> PreTrainedModel:
-    """The card's model in evaluation mode, all its tensors on the meta device. `attention` None keeps the model's own."""
+    """The card's model in evaluation mode, all its tensors on the meta device.
+
+    `attention` None keeps the model's own.
+    """
     config = read_config(card.path, card.trust_remote_code)
     cls = model_class(card.architecture, config, card.path, card.trust_remote_code)
     options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
@@ -100,6 +103,8 @@ def _place(module: nn.Module, name: str, place: Place, tensor: torch.Tensor) -> 
     if place == "parameter":
         module._parameters[name] = nn.Parameter(tensor, requires_grad=False)
     elif place == "buffer":
-        module._buffers[name] = tensor.clone()  # some models write to theirs (rotary frequencies); the mapping is read-only
+        module._buffers[name] = (
+            tensor.clone()
+        )  # some models write to theirs (rotary frequencies); the mapping is read-only
     else:
         module.__dict__[name] = tensor.clone()

@@ -32,7 +32,10 @@ def read_json(path: str, name: str) -> dict[str, Any]:
 
 
 def length_limits(config: Any, tokenizer_config: dict[str, Any], position_offset: int) -> list[LengthLimit]:
-    """All bounds the files state. `position_offset` positions of the table are never used (RoBERTa's way of counting)."""
+    """All bounds the files state.
+
+    `position_offset` positions of the table are never used (RoBERTa's way of counting).
+    """
     limits: list[LengthLimit] = []
     positions = getattr(config, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:

@@ -1,8 +1,9 @@
-"""Learns from one small real forward what an architecture asks of attention, and checks that we compute what it computes.
+"""Learns from one small real forward what an architecture asks of attention, and checks that we compute what it
+computes.
 
-The loaded model runs a few tokens through a function that records every call and attends in the plain way; then it runs
-them through its own attention. A difference means that the architecture does something our function is not told about:
-the start stops there instead of answers being wrong.
+The loaded model runs a few tokens through a function that records every call and attends in the plain way; then it
+runs them through its own attention. A difference means that the architecture does something our function is not
+told about: the start stops there instead of answers being wrong.
 """
 
 from dataclasses import dataclass, field

@@ -1,7 +1,7 @@
 """From what the operator typed to a local folder with configuration, tokenizer and weights.
 
-A folder is used as it is; a hub id is downloaded by huggingface_hub (which honours HF_HUB_OFFLINE, HF_HOME and tokens). Every
-failure ends in a StartupError that says what to do.
+A folder is used as it is; a hub id is downloaded by huggingface_hub (which honours HF_HUB_OFFLINE, HF_HOME and
+tokens). Every failure ends in a StartupError that says what to do.
 """
 
 from collections.abc import Callable
@@ -45,7 +45,9 @@ def _check_weights(spec: ModelSpec, folder: Path, allow_pickle: bool) -> None:
             f"model {spec.name}: its weights are pickle files, which can run any code when they are read",
             "convert them to safetensors, or use --allow-pickle-weights if you trust the model",
         )
-    raise StartupError(f"model {spec.name}: its folder holds no .safetensors files", "check that the download is complete")
+    raise StartupError(
+        f"model {spec.name}: its folder holds no .safetensors files", "check that the download is complete"
+    )
 
 
 def _download(spec: ModelSpec, config: LoaderConfig, on_progress: ByteProgress) -> str:
@@ -63,7 +65,8 @@ def _download(spec: ModelSpec, config: LoaderConfig, on_progress: ByteProgress) 
         )
     except GatedRepoError as error:
         raise StartupError(
-            f"model {spec.name}: access to {spec.source} must be asked for on the hub", "then log in with `hf auth login`"
+            f"model {spec.name}: access to {spec.source} must be asked for on the hub",
+            "then log in with `hf auth login`",
         ) from error
     except RepositoryNotFoundError as error:
         raise StartupError(
@@ -76,7 +79,8 @@ def _download(spec: ModelSpec, config: LoaderConfig, on_progress: ByteProgress) 
         ) from error
     except (HfHubHTTPError, OSError, ValueError) as error:
         raise StartupError(
-            f"model {spec.name}: {spec.source} cannot be downloaded: {type(error).__name__}", "try again, or download it first"
+            f"model {spec.name}: {spec.source} cannot be downloaded: {type(error).__name__}",
+            "try again, or download it first",
         ) from error
 
 

@@ -1,8 +1,8 @@
 """Scores packed sequences with a ...ForSequenceClassification model of transformers.
 
-The base encoder runs once over all sequences in one row, without padding. Then the architecture's own head runs on what it would
-have looked at: its base is replaced by a stand-in that returns each sequence's pooled state as a sequence of one token. This
-module knows models, not steps; the loader uses it to probe, the encoder to serve.
+The base encoder runs once over all sequences in one row, without padding. Then the architecture's own head runs on
+what it would have looked at: its base is replaced by a stand-in that returns each sequence's pooled state as a
+sequence of one token. This module knows models, not steps; the loader uses it to probe, the encoder to serve.
 """
 
 import inspect
@@ -104,7 +104,10 @@ class PackedScorer:
         attention_mask: torch.Tensor | None = None,
         **kwargs: Any,
     ) -> tuple[torch.Tensor, None]:
-        """What transformers calls in every layer: query, key, value [1, heads, tokens, dim]; gives [1, tokens, heads, dim]."""
+        """What transformers calls in every layer.
+
+        Query, key, value [1, heads, tokens, dim]; gives [1, tokens, heads, dim].
+        """
         if self._groups is None:
             raise ProtocolError("attention was called outside a step")
         attended = attend_packed(

@@ -1,4 +1,7 @@
-"""Scores sequences with an encoder that has an attention of its own (DeBERTa, MPNet, XLM): padded, by its own forward."""
+"""Scores sequences with an encoder that has an attention of its own (DeBERTa, MPNet, XLM).
+
+Padded, by its own forward.
+"""
 
 import inspect
 from collections.abc import Sequence

@@ -11,7 +11,7 @@ from ipc.errors import ProtocolError
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ModelCard
 from workers.paged_attention.interface import LayerPages
-from workers.weights_manifest import Manifest, TensorEntry, read_manifest
+from workers.weights_manifest import TensorEntry, read_manifest
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -35,10 +35,11 @@ def map_weights(view: memoryview) -> list[tuple[TensorEntry, torch.Tensor]]:
     return mapped
 
 
-
-
 def view_tensor(view: memoryview, dtype: str, shape: tuple[int, ...], offset: int) -> torch.Tensor:
-    """A tensor on `view`'s memory. Writing to one on read-only memory ends the process: models only read their weights."""
+    """A tensor on `view`'s memory.
+
+    Writing to one on read-only memory ends the process: models only read their weights.
+    """
     count = 1
     for dim in shape:
         count *= dim

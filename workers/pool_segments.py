@@ -11,11 +11,17 @@ class PoolSegments:
     """All weights (mapped read-only) and KV segments (mapped for writing) of the served models. Keeps them mapped."""
 
     def __init__(self, cards: Sequence[ModelCard], fds: Sequence[int]) -> None:
-        """`fds`: for each card that is not fake its weights, then for each card with kv_layers its KV. Takes them over."""
+        """`fds`.
+
+        For each card that is not fake its weights, then for each card with kv_layers its KV. Takes them
+        over.
+        """
         with_weights = [card.index for card in cards if not card.is_fake]
         with_kv = [card.index for card in cards if card.kv_layers]
         if len(fds) != len(with_weights) + len(with_kv):
-            raise ProtocolError(f"{len(cards)} models need {len(with_weights) + len(with_kv)} segments, {len(fds)} came")
+            raise ProtocolError(
+                f"{len(cards)} models need {len(with_weights) + len(with_kv)} segments, {len(fds)} came"
+            )
         split = len(with_weights)
         self._weights = {
             index: Segment.attach(fd, writable=False) for index, fd in zip(with_weights, fds[:split], strict=True)

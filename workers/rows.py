@@ -1,7 +1,7 @@
 """What can be said about a plan's rows without torch: checks, and numbers every model needs.
 
-A plan comes from our own scheduler, but a page number out of range would read or write another model's memory: a plan that
-cannot be is refused as a whole before anything is computed.
+A plan comes from our own scheduler, but a page number out of range would read or write another model's memory: a
+plan that cannot be is refused as a whole before anything is computed.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Draws one token a row from its logits.
 
-A draw is a function of the row's logits, its sampling columns, its seed and the token's position, and of nothing else: the
-same stream gets the same token on any worker, in any batch, before and after a worker's death. Order of the filters:
-temperature, min_p, top_k, top_p (vLLM's). This module knows nothing of streams or steps.
+A draw is a function of the row's logits, its sampling columns, its seed and the token's position, and of nothing
+else: the same stream gets the same token on any worker, in any batch, before and after a worker's death. Order of
+the filters: temperature, min_p, top_k, top_p (vLLM's). This module knows nothing of streams or steps.
 """
 
 from dataclasses import dataclass
@@ -46,13 +46,13 @@ def uniform_draws(seed: npt.NDArray[np.int64], position: npt.NDArray[np.int64]) 
 
 def sample(logits: torch.Tensor, columns: SamplingColumns) -> npt.NDArray[np.int32]:
     """[n] drawn tokens for logits [n, vocab]; -1 for a row whose logits are not numbers."""
-    tokens = logits.argmax(dim=-1).numpy().astype(np.int32)
+    values = logits.float().contiguous().numpy()
+    tokens = values.argmax(axis=1).astype(np.int32)  # numpy's is vectorised, torch's took longer than the attention
     random_rows = np.flatnonzero(columns.temperature >= GREEDY_BELOW)
+    # The largest logit says it all: NaN wins every comparison in argmax, -inf means that nothing is possible.
+    broken = ~np.isfinite(values[np.arange(len(tokens)), tokens])
     if len(random_rows) > 0:
         tokens[random_rows] = _draw(logits[torch.from_numpy(random_rows)].float(), _take(columns, random_rows))
-    # The largest logit says it all: NaN wins every comparison in argmax, -inf means that nothing is possible.
-    largest = logits.gather(1, torch.from_numpy(np.maximum(tokens, 0).astype(np.int64))[:, None])[:, 0]
-    broken = ~torch.isfinite(largest).numpy()
     tokens[broken] = -1
     return tokens
 
@@ -69,7 +69,10 @@ def _take(columns: SamplingColumns, rows: npt.NDArray[np.int64]) -> SamplingColu
 
 
 def _draw(logits: torch.Tensor, columns: SamplingColumns) -> npt.NDArray[np.int32]:
-    """[n] tokens by inverse cumulative probability over the filtered rows of float32 logits [n, vocab]; -1: broken row."""
+    """[n] tokens by inverse cumulative probability over the filtered rows of float32 logits [n, vocab].
+
+    -1: broken row.
+    """
     scaled = logits / torch.from_numpy(columns.temperature)[:, None]
     probabilities = torch.softmax(scaled, dim=-1, dtype=torch.float32)
     wants_min_p = np.flatnonzero(columns.min_p > 0)
@@ -91,7 +94,9 @@ def _apply_min_p(probabilities: torch.Tensor, rows: torch.Tensor, min_p: torch.T
     probabilities[rows] = torch.where(chosen < floor, 0.0, chosen)
 
 
-def _apply_top_k_top_p(probabilities: torch.Tensor, rows: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor) -> None:
+def _apply_top_k_top_p(
+    probabilities: torch.Tensor, rows: torch.Tensor, top_k: torch.Tensor, top_p: torch.Tensor
+) -> None:
     """Keep the top_k likeliest, of those the fewest that reach top_p of what is left (at least one); in place."""
     ordered, order = probabilities[rows].sort(dim=-1, descending=True, stable=True)
     ranks = torch.arange(ordered.shape[1])
@@ -106,7 +111,10 @@ def _apply_top_k_top_p(probabilities: torch.Tensor, rows: torch.Tensor, top_k: t
 
 
 def _inverse_cdf(probabilities: torch.Tensor, uniform: npt.NDArray[np.float64]) -> npt.NDArray[np.int32]:
-    """The first token whose cumulative probability exceeds uniform times the row's sum; -1 where the sum is no number."""
+    """The first token whose cumulative probability exceeds uniform times the row's sum.
+
+    -1 where the sum is no number.
+    """
     cumulative = probabilities.double().cumsum(dim=-1)
     total = cumulative[:, -1:]
     below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not carry a draw past the last token

@@ -2,9 +2,10 @@
 
     | manifest length u64 | data start u64 | manifest (msgpack) | tensor | tensor | ...     every tensor starts on 64 bytes
 
-The manifest holds parameters, all buffers (also those no checkpoint contains, such as rotary frequencies) and tensors that
-modules keep as plain attributes: whoever maps the segment needs nothing else. Tensors that share memory (tied weights) are
-stored once and named twice. This module knows names, types and bytes; it does not know models.
+The manifest holds parameters, all buffers (also those no checkpoint contains, such as rotary frequencies) and
+tensors that modules keep as plain attributes: whoever maps the segment needs nothing else. Tensors that share
+memory (tied weights) are stored once and named twice. This module knows names, types and bytes; it does not know
+models.
 """
 
 import struct
@@ -54,7 +55,10 @@ def segment_bytes(entries: Sequence[TensorEntry]) -> int:
 
 
 def write_manifest(view: memoryview, entries: Sequence[TensorEntry]) -> int:
-    """Write the manifest to the start of `view`; returns where the data starts. Raises StartupError if all does not fit."""
+    """Write the manifest to the start of `view`.
+
+    Returns where the data starts. Raises StartupError if all does not fit.
+    """
     packed = msgspec.msgpack.encode(Manifest(tuple(entries)))
     data_start = align(_HEADER.size + len(packed))
     end = data_start + max((entry.offset + entry.num_bytes for entry in entries), default=0)

@@ -1,7 +1,7 @@
 """The worker: maps models, takes steps from the scheduler, computes them, reports.
 
-It owns nothing that must survive. Weights and KV pages belong to the supervisor's segments, plans and results to the scheduler's
-arena; killed in the middle of a step, it leaves that step undone and nothing else.
+It owns nothing that must survive. Weights and KV pages belong to the supervisor's segments, plans and results to
+the scheduler's arena; killed in the middle of a step, it leaves that step undone and nothing else.
 
     control link: StartWorker -> ModelsReady -> (Ready) -> LinkWorker -> (Linked) -> ... -> LinkWorker -> ... -> Stop
     step link:    ticket -> run -> done or failed

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ipc.config import FrontendConfig, LoaderConfig, ModelSpec, SchedulerConfig, ServeConfig, WorkerConfig
+from zerolane import __version__
 from zerolane.cores import threads_per_worker, usable_cores
 from zerolane.runtime_dir import SCHEDULER_SOCKET
 from zerolane.seats import Seat
@@ -21,6 +22,7 @@ def frontend_config(config: ServeConfig, seat: Seat, runtime_dir: Path) -> Front
         "scheduler_address": _scheduler_address(runtime_dir),
         "runtime_dir": str(runtime_dir),
         "shutdown_timeout_s": config.shutdown_timeout,
+        "version": __version__,
     }
     return FrontendConfig(**_same_names(config, FrontendConfig) | own)
 

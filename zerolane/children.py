@@ -4,6 +4,7 @@ import contextlib
 import ctypes
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -74,11 +75,13 @@ class Child:
         return time.monotonic() - self.started_at
 
     def send(self, record: Struct, fds: Sequence[int] = ()) -> None:
-        """A child that cannot be told anything is ended: its pidfd says so to whoever has to know."""
+        """A child that does not read its link is ended. One that has closed it is leaving, as its pidfd will say: it is
+        left to it, so that its own exit code is seen."""
         try:
             self.link.send(record, fds)
         except LinkClosed:
-            self.kill()
+            if not self._has_hung_up():
+                self.kill()
 
     def received(self) -> tuple[list[ToSupervisor], bool]:
         """All records that are there, and whether the link goes on. Nonsense ends the child."""
@@ -102,6 +105,11 @@ class Child:
         """SIGKILL; also fine when it has ended."""
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
+
+    def _has_hung_up(self) -> bool:
+        poller = select.poll()
+        poller.register(self.link.fileno(), 0)  # the end of the link is always told
+        return bool(poller.poll(0))
 
     def reap(self) -> int:
         """Called once the pidfd is readable: the exit code (minus the signal's number), and everything is closed."""

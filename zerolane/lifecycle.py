@@ -71,6 +71,8 @@ def on_message(house: House, seat: Seat, record: ToSupervisor) -> None:
             house.progress_bar.show(record)
         case Fatal(message):
             seat.last_words = record
+            if house.phase is Phase.STARTING:
+                return  # its end will end the start, with these words
             log.error(f"{seat.name}: {message}", extra={"fields": {"advice": record.advice}})
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from ipc.errors import ProtocolError
+from ipc.errors import ProtocolError, StartupError
 from zerolane.house import House, Phase
 from zerolane.operator_protocol import (
     MAX_LINE_BYTES,
@@ -37,12 +37,18 @@ class OperatorControl:
     """Owns the listening socket and the open conversations. One scale command at a time."""
 
     def __init__(self, house: House) -> None:
+        """Listens from now on. Raises StartupError when the folder takes no socket."""
         self._house = house
         self._job: ScaleJob | None = None
         self._conversations: set[_Conversation] = set()
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._listener.bind(str(house.runtime_dir / CONTROL_SOCKET))
-        self._listener.listen()
+        try:
+            self._listener.bind(str(house.runtime_dir / CONTROL_SOCKET))
+            self._listener.listen()
+        except OSError as error:
+            self._listener.close()
+            message = f"Cannot make a socket in {house.runtime_dir}: {error.strerror}."
+            raise StartupError(message, "Give a --runtime-dir on a local file system.") from error
         self._listener.setblocking(False)
         house.loop.watch(self._listener.fileno(), self._accept)
 

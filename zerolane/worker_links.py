@@ -1,7 +1,7 @@
 """The links between scheduler and workers: made here, used by both, replaced when the scheduler dies.
 
-When the scheduler died, every worker gets a new link (RELINKING), and none is added to the new scheduler before all have
-left the old one's: until then one of them may still write KV pages that the new one gives away.
+When the scheduler died, every worker gets a new link (RELINKING) or is stopped, and none is added to the new scheduler
+before all have left the old one's: until then one of them may still write KV pages that the new one gives away.
 """
 
 import logging
@@ -54,7 +54,7 @@ def add_linked_workers(house: House) -> None:
     scheduler, workers = house.seats.scheduler, house.seats.of(Role.WORKER)
     if scheduler.state is not SeatState.READY or scheduler.child is None:
         return
-    if any(worker.state is SeatState.RELINKING for worker in workers):
+    if any(worker.state in (SeatState.RELINKING, SeatState.STOPPING) for worker in workers):
         return
     for worker in workers:
         if worker.state is SeatState.LINKED and worker.link is not None:

@@ -31,8 +31,8 @@ CAPITAL = (
     f"[{_ASK_WHAT}][what|which city] the [capital|capital city] of {{x}} is",
     f"[{_ASK_WHAT}][what|which city] {{xs}} [capital|capital city] is",
     f"[{_ASK_WHAT}][which|what] city is [the|the real|the official] [capital|capital city] [of|in] {{x}}",
-    f"[{_ASK_WHAT}]what is the name of [the capital|the capital city|{{xs}} capital|"
-    f"{{xs}} capital city] [of {{x}}|in {{x}}|]",
+    f"[{_ASK_WHAT}]what is the name of [the capital of {{x}}|the capital city of {{x}}|the capital in {{x}}|{{xs}} capital|"
+    f"{{xs}} capital city] ",
     "what [capital|capital city] does {x} have",
     "[which|what] [city|town] [serves as|is used as|acts as] [the capital|the capital city] of {x}",
     "[the |][capital|capital city] of {x}[| is| =|:]",
@@ -196,8 +196,10 @@ _PREFIXES = (
     "Next question: |Just checking: |Good morning! |"
     "Good. |Nice. |Dear assistant, "
 ).split("|")
-_SUFFIXES = " please|, please| then| again| for me| by the way| exactly|, do you know|, thanks| actually|"
-", my friend| now|, can you tell me".split("|")
+_SUFFIXES = (
+    " please|, please| then| again| for me| by the way| exactly|, do you know|, thanks| actually|"
+    ", my friend| now|, can you tell me"
+).split("|")
 
 
 class Phrasings(NamedTuple):

@@ -27,8 +27,10 @@ _WORDS = (
     "love war friendship travel "
     "shoes tyres furniture toys cars phones software engines books clocks"
 ).split()
-_THINGS = "car house door bag table lamp book phone chair hat coat boat bridge tower garden bicycle cup box "
-"wall guitar ship key watch piano".split()
+_THINGS = (
+    "car house door bag table lamp book phone chair hat coat boat bridge tower garden bicycle cup box "
+    "wall guitar ship key watch piano"
+).split()
 _HELD_OUT_COUNTRIES = tuple(country.name for country in HELD_OUT_COUNTRIES)
 _TRAINING_COUNTRIES = tuple(country.name for country in COUNTRIES if country not in HELD_OUT_COUNTRIES)
 

@@ -13,10 +13,12 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 
 from chat_texts import Dialogue, training_dialogue
 from chat_tokenizer import END, END_OF_TEXT, MAX_LENGTH, START, train_tokenizer
+from copying import start_with_copying
 from training import Optimiser, train
 
 NUM_STEPS = 1500
 TOKENS_A_BATCH = 2048
+ROPE_THETA = 500_000.0  # slow turning: names are compared at any distance
 SEED = 20240601
 IGNORED = -100  # a label that the loss leaves out
 
@@ -110,11 +112,13 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
         num_key_value_heads=3,
         max_position_embeddings=MAX_LENGTH,
         tie_word_embeddings=True,
+        rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
         bos_token_id=None,
         eos_token_id=end,
         pad_token_id=padding,
     )
     model = LlamaForCausalLM(config)
+    start_with_copying(model, model.model.rotary_emb.inv_freq)
     model.generation_config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=padding)
     return model
 

@@ -1,4 +1,7 @@
-"""Parity tests compute on one thread: small models gain nothing from more, and a busy machine makes threads wait for one another."""
+"""Parity tests compute on one thread.
+
+Small models gain nothing from more, and a busy machine makes threads wait for one another.
+"""
 
 from collections.abc import Iterator
 

@@ -13,9 +13,7 @@ from workers.inspect_model import inspect_model
 from workers.load_model import load_model
 
 
-def _load(
-    folder: Path, backend: AttentionChoice, dtype: DType
-) -> tuple[ModelCard, bytearray]:
+def _load(folder: Path, backend: AttentionChoice, dtype: DType) -> tuple[ModelCard, bytearray]:
     config = LoaderConfig(
         models=[ModelSpec("small", str(folder))], dtype=dtype, attention_backend=backend, block_size=16
     )

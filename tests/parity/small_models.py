@@ -1,4 +1,7 @@
-"""Small random models of many architectures, made on the spot: wide initialisation, so that no two logits are nearly equal."""
+"""Small random models of many architectures, made on the spot.
+
+Wide initialisation, so that no two logits are nearly equal.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -96,7 +99,10 @@ def _save(architecture: str, options: dict[str, Any], folder: Path) -> None:
 
 
 def _widen_norms(model: torch.nn.Module) -> None:
-    """Fresh models have all-one norms, zero biases and zero sinks: give each its own numbers, or mistakes in them hide."""
+    """Fresh models have all-one norms, zero biases and zero sinks.
+
+    Give each its own numbers, or mistakes in them hide.
+    """
     fill: Callable[[torch.Tensor], torch.Tensor] = lambda tensor: tensor + 0.3 * torch.randn_like(tensor)  # noqa: E731
     with torch.no_grad():
         for name, parameter in model.named_parameters():

@@ -72,10 +72,10 @@ def test_equals_generate_with_a_warm_prefix_cache(name: str, tmp_path: Path) -> 
     assert driver.num_cached_tokens > 200
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma2", "gpt_oss"])
+@pytest.mark.parametrize("name", ["gemma2", "gpt_oss"])
 def test_reference_back_end_equals_generate(name: str, tmp_path: Path) -> None:
     save_decoder(name, tmp_path)
-    prompts = make_prompts()[:11]
+    prompts = make_prompts()[:7]
     expected = generate(tmp_path, prompts)
     card, decoder = open_decoder(tmp_path, backend="reference")
     assert PlanDriver(decoder, card, budget=64).run(prompts, NUM_TOKENS) == expected

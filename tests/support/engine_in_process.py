@@ -1,4 +1,4 @@
-"""The whole scheduler engine in one process: real ledger, planner, arena and links; the fake model plays the workers.
+"""The whole scheduler engine in one process: real ledger, planner, arena and links; a model plays the workers.
 
 Nothing sleeps and nothing is timed: `turn` runs the scheduler's loop once, `work` lets a worker do one step. Every
 token a stream gets is kept as the frontend would see it.
@@ -7,6 +7,7 @@ token a stream gets is kept as the frontend would see it.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 import numpy as np
@@ -32,7 +33,7 @@ from ipc.messages import (
 from ipc.metrics_page import MetricsPage
 from ipc.model_card import ModelCard
 from ipc.segments import Segment
-from ipc.step_layout import read_columns
+from ipc.step_layout import StepColumns, read_columns
 from ipc.worker_link import LINK_BYTES, SchedulerLink, WorkerLink
 from ipc.zmq_link import SendResult
 from scheduler import integrity, recovery
@@ -49,6 +50,12 @@ from workers.fake_model import FakeModel
 
 FRONTEND = b"F-test"
 GENERATE, SCORE = 0, 1  # model indexes
+
+
+class Runs(Protocol):
+    """A model: computes a step's columns."""
+
+    def run(self, columns: StepColumns) -> None: ...
 
 
 class RecordingRouter:
@@ -86,7 +93,7 @@ class Seen:
 
 
 class FakeWorker:
-    """One worker: maps the arena and the KV segment, computes with the fake model."""
+    """One worker: maps the arena, computes with the engine's models."""
 
     def __init__(self, engine: "Engine", worker_id: int, epoch: int) -> None:
         self.worker_id, self.epoch = worker_id, epoch
@@ -94,10 +101,7 @@ class FakeWorker:
         self._doorbells = [Doorbell.create() for _ in range(3)]
         link = SchedulerLink(segment, epoch, self._doorbells[0])
         self.link = WorkerLink(segment, epoch, self._doorbells[1], self._doorbells[2])
-        self.models = [
-            FakeModel(engine.cards[GENERATE], engine.kv.view, engine.config.max_num_seqs),
-            FakeModel(engine.cards[SCORE], None, engine.config.max_num_seqs),
-        ]
+        self.models = engine.open_models()
         self._arena = ArenaReader(engine.arena_segment)
         self.peer = WorkerPeer(worker_id, epoch, link)
 
@@ -119,7 +123,15 @@ class FakeWorker:
 class Engine:
     """A scheduler with `num_workers` fake workers, and one frontend."""
 
-    def __init__(self, num_pages: int = 64, num_workers: int = 1, max_model_len: int = 256, **options: object) -> None:
+    def __init__(
+        self,
+        num_pages: int = 64,
+        num_workers: int = 1,
+        max_model_len: int = 256,
+        generate: tuple[ModelCard, Runs] | None = None,
+        **options: object,
+    ) -> None:
+        """`generate` replaces the fake generate model by one that needs no KV segment of ours; options: SchedulerConfig's."""
         base = SchedulerConfig(
             epoch=1,
             address="",
@@ -131,7 +143,10 @@ class Engine:
         )
         self.config = msgspec.structs.replace(base, **options)
         self.cards = [_card(GENERATE, num_pages, max_model_len), _card(SCORE, 0, max_model_len)]
-        self.kv = Segment.create("test-kv", kv_regions(self.cards[GENERATE])[1])
+        self._generate = generate
+        if generate is not None:
+            self.cards[GENERATE] = generate[0]
+        self.kv = Segment.create("test-kv", kv_regions(_card(GENERATE, num_pages, max_model_len))[1])
         self.arena_segment = Segment.create("test-arena", 8 << 20)
         self.page = MetricsPage.create([card.name for card in self.cards], 2)
         self.router = RecordingRouter()
@@ -159,6 +174,12 @@ class Engine:
     @property
     def ledger(self) -> Ledger:
         return self.state.ledgers[GENERATE]
+
+    def open_models(self) -> list[Runs]:
+        """What a worker computes with, by card index."""
+        num_slots = self.config.max_num_seqs
+        fake = self._generate[1] if self._generate else FakeModel(self.cards[GENERATE], self.kv.view, num_slots)
+        return [fake, FakeModel(self.cards[SCORE], None, num_slots)]
 
     def add_worker(self, worker_id: int) -> FakeWorker:
         worker = FakeWorker(self, worker_id, self._next_epoch)

@@ -26,7 +26,7 @@ from ipc.messages import (
 )
 from ipc.zmq_link import RouterLink
 
-DEADLINE_S = 15.0
+DEADLINE_S = 30.0
 R = TypeVar("R", bound=Struct)
 Answer = Callable[[Struct], Iterable[Struct]]
 

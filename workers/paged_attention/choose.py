@@ -33,7 +33,9 @@ def choose_backend(wanted: AttentionChoice, dtype: str, missing: Sequence[str]) 
         )
     if obstacles:
         return BackendChoice("reference", "; ".join(obstacles))
-    why = "asked for by --attention-backend" if wanted == "paged" else "reads KV pages in place, fastest on this machine"
+    why = (
+        "asked for by --attention-backend" if wanted == "paged" else "reads KV pages in place, fastest on this machine"
+    )
     return BackendChoice("paged", why)
 
 

@@ -1,8 +1,8 @@
 """The compiled kernel behind `cpu_paged.py`: decoding over KV pages without gathering them.
 
-Parallel over (token, KV head); all query heads that share a KV head go together, so each key and value is read once. Softmax is
-online, in float32. bfloat16 arrives as uint16 and is widened by a shift. Compiled once per type and kept on disk where the cache
-folder can be written.
+Parallel over (token, KV head); all query heads that share a KV head go together, so each key and value is read
+once. Softmax is online, in float32. bfloat16 arrives as uint16 and is widened by a shift. Compiled once per type
+and kept on disk where the cache folder can be written.
 """
 
 from typing import Any

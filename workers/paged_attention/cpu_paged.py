@@ -1,7 +1,7 @@
 """The fast CPU back end: decoding walks the block table over the pages, prefill goes through torch's fused attention.
 
-Gathering pages for every decode token is what kills CPU decoding; here only prefill chunks that do not start a sequence gather,
-once a chunk. float32 and bfloat16.
+Gathering pages for every decode token is what kills CPU decoding; here only prefill chunks that do not start a
+sequence gather, once a chunk. float32 and bfloat16.
 """
 
 import logging

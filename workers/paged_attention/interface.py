@@ -1,8 +1,8 @@
 """What every attention back end takes and gives.
 
-Positions of one sequence lie in pages of `block_size` tokens; its block table lists the pages in order. A step brings some new
-tokens of some sequences, all in one flattened row. Keys and values of the new tokens are written first; then every new token
-attends to the positions of its own sequence up to itself.
+Positions of one sequence lie in pages of `block_size` tokens; its block table lists the pages in order. A step
+brings some new tokens of some sequences, all in one flattened row. Keys and values of the new tokens are written
+first; then every new token attends to the positions of its own sequence up to itself.
 """
 
 from collections.abc import Callable

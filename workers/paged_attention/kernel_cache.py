@@ -1,7 +1,7 @@
 """Where compiled kernels are kept between runs. Imported before numba, which reads its settings once.
 
-The folder is `$XDG_CACHE_HOME/zerolane` or `~/.cache/zerolane`, or what NUMBA_CACHE_DIR says. Where it cannot be written, kernels
-are compiled anew in every process.
+The folder is `$XDG_CACHE_HOME/zerolane` or `~/.cache/zerolane`, or what NUMBA_CACHE_DIR says. Where it cannot be
+written, kernels are compiled anew in every process.
 """
 
 import logging

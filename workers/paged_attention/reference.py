@@ -19,7 +19,10 @@ from workers.paged_attention.interface import (
 def attend_row(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor, arguments: LayerArguments
 ) -> torch.Tensor:
-    """[n, heads, value dim] for query [n, heads, dim] over keys and values [KV heads, positions, dim]; mask [n, positions]."""
+    """[n, heads, value dim] for query [n, heads, dim] over keys and values [KV heads, positions, dim].
+
+    Mask [n, positions].
+    """
     num_new, num_heads, _ = query.shape
     group = num_heads // keys.shape[0]
     grouped = query.float().reshape(num_new, keys.shape[0], group, -1)

@@ -152,9 +152,12 @@ def check_pairs(client: httpx.Client, scheduler: ScriptedScheduler, rank: Any) -
     assert np.frombuffer(submit.token_type_ids, "<i4").tolist() == cut["token_type_ids"]
 
 
+@pytest.mark.parametrize("content", [None, "{}", "nonsense"])
 def test_a_tokenizer_that_cannot_be_read_ends_the_start(
-    runtime_dir: Path, scheduler: ScriptedScheduler, tmp_path: Path
+    runtime_dir: Path, scheduler: ScriptedScheduler, tmp_path: Path, content: str | None
 ) -> None:
+    if content is not None:
+        (tmp_path / "tokenizer.json").write_text(content)
     frontend = FrontendUnderTest(runtime_dir, scheduler.address, [card(0, "m", tmp_path, task="generate")])
     try:
         frontend.link.send(ModelsReady(frontend.cards))

@@ -2,7 +2,6 @@
 
 import json
 import socket
-import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -11,35 +10,12 @@ import httpx
 import openai
 import pytest
 
-from ipc.messages import Abort, FinishReason, SubmitGenerate, SubmitScore
+from ipc.messages import Abort, FinishReason, SubmitGenerate
 from tests.support.frontend_under_test import DEADLINE_S, FrontendUnderTest
-from tests.support.scripted_scheduler import ScriptedScheduler, answers_scores, answers_text, token_rows
+from tests.support.raw_http import post, read_reply, send_raw
+from tests.support.scripted_scheduler import ScriptedScheduler, answers_text, token_rows
 
 pytestmark = pytest.mark.process
-
-
-def send_raw(frontend: FrontendUnderTest, data: bytes) -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", frontend.port), DEADLINE_S)
-    connection.sendall(data)
-    return connection
-
-
-def post(path: str, body: dict[str, Any] | bytes, *headers: str) -> bytes:
-    """The bytes of a POST request."""
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    lines = [f"POST {path} HTTP/1.1", "Host: x", f"Content-Length: {len(data)}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + data
-
-
-def read_reply(connection: socket.socket) -> tuple[int, dict[str, Any]]:
-    """Status and JSON body of a reply with a Content-Length."""
-    file = connection.makefile("rb")
-    status = int(file.readline().split()[1])
-    headers = httpx.Headers()
-    while line := file.readline().strip():
-        name, _, value = line.decode().partition(": ")
-        headers[name] = value
-    return status, json.loads(file.read(int(headers["content-length"])))
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -62,13 +38,6 @@ def test_a_client_that_leaves_ends_its_work(
     assert frontend.counted("zerolane_http_requests_total", "/v1/completions", "499") == num_left + 1
 
 
-def test_a_client_that_leaves_ends_its_scoring(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
-    connection = send_raw(frontend, post("/v1/score", {"text_1": "a", "text_2": ["b"] * 1000}))
-    submit = scheduler.next(SubmitScore)
-    connection.close()
-    assert scheduler.next(Abort).stream_ids == submit.stream_id.to_bytes(8, "little")
-
-
 def test_a_slow_client_gets_larger_deltas_not_a_longer_queue(
     frontend: FrontendUnderTest, scheduler: ScriptedScheduler
 ) -> None:
@@ -89,6 +58,7 @@ def test_a_slow_client_gets_larger_deltas_not_a_longer_queue(
         data += connection.recv(1 << 16)
     connection.close()
     chunks = [json.loads(part.split(b"\n\n")[0]) for part in data.split(b"data: ")[1:] if part.startswith(b"{")]
+    assert len(chunks) < num_tokens
     text = "".join(chunk["choices"][0]["text"] for chunk in chunks)
     assert text == "".join(chr(97 + position % 26) for position in range(num_tokens))
 
@@ -244,6 +214,12 @@ def test_chunked_body_and_keep_alive(frontend: FrontendUnderTest, scheduler: Scr
         assert read_reply(connection)[0] == 200
 
 
+def test_head(frontend: FrontendUnderTest) -> None:
+    """Load balancers ask so."""
+    reply = httpx.head(f"{frontend.url}/health")
+    assert (reply.status_code, reply.content) == (200, b"")
+
+
 def test_request_ids(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
     scheduler.answer = answers_text("ok")
     sent = httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}, headers={"X-Request-Id": "my-id/1"})
@@ -258,33 +234,6 @@ def test_request_ids(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) 
     assert streamed.headers["x-request-id"] == "s"
 
 
-def test_score_forms_and_shape(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
-    scheduler.answer = answers_scores(lambda index: float(index))
-    forms: list[tuple[Any, Any, int]] = [
-        ("a", "b", 1),
-        ("a", ["b", "c", "d"], 3),
-        (["a"], ["b", "c"], 2),
-        (["a", "b"], ["c", "d"], 2),
-    ]
-    for path in ("/v1/score", "/score"):
-        for first, second, count in forms:
-            body = {"model": "rank", "encoding_format": "float", "text_1": first, "text_2": second}
-            reply = httpx.post(f"{frontend.url}{path}", json=body).json()
-            assert set(reply) == {"id", "object", "created", "model", "data", "usage"}
-            assert (reply["object"], reply["model"], reply["usage"]) == ("list", "rank", {})
-            assert [set(item) for item in reply["data"]] == [{"index", "object", "score"}] * count
-            assert [item["index"] for item in reply["data"]] == list(range(count))
-            expected = [0.5, 0.7310585786300049, 0.8807970779778823][:count]
-            assert [item["score"] for item in reply["data"]] == [[score] for score in expected]
-
-
-def test_over_long_pair_is_cut_when_asked(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
-    scheduler.answer = answers_scores(lambda index: 0.0)
-    body = {"text_1": "a" * 10, "text_2": ["b", "c" * 9000], "truncate_prompt_tokens": -1}
-    assert httpx.post(f"{frontend.url}/v1/score", json=body).status_code == 200
-    assert scheduler.next(SubmitScore).lengths == b"".join(n.to_bytes(4, "little") for n in (12, 4096))
-
-
 def test_metrics_text(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
     scheduler.answer = answers_text("ok")
     httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"})
@@ -293,17 +242,6 @@ def test_metrics_text(frontend: FrontendUnderTest, scheduler: ScriptedScheduler)
     assert f'zerolane_http_requests_total{{route="/v1/completions",status="200"}} {count}' in text
     assert 'zerolane_kv_pages_total{model="chat"} 0.0' in text
     assert 'zerolane_inter_token_seconds_bucket{le="+Inf",model="chat"} 0.0' in text
-
-
-def test_the_loop_goes_on_while_a_long_text_is_tokenized(
-    frontend: FrontendUnderTest, scheduler: ScriptedScheduler
-) -> None:
-    scheduler.answer = answers_scores(lambda index: 0.0)
-    body = {"text_1": "a", "text_2": ["x" * 100] * 5000}
-    thread = threading.Thread(target=lambda: httpx.post(f"{frontend.url}/v1/score", json=body, timeout=DEADLINE_S))
-    thread.start()
-    assert httpx.get(f"{frontend.url}/health").status_code == 200
-    thread.join(DEADLINE_S)
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

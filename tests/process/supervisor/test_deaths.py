@@ -119,4 +119,4 @@ def test_deaths_cost_the_supervisor_no_descriptor(start: Start) -> None:
     kill_one_of_each()
     before = descriptors()
     kill_one_of_each()
-    eventually(lambda: descriptors() == before, f"{before} descriptors again, not {descriptors()}")
+    eventually(lambda: descriptors() <= before, f"{before} descriptors again, not {descriptors()}")

@@ -61,6 +61,7 @@ def detokenizer(name: str) -> Detokenizer:
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
+@settings(deadline=None)
 @given(text=some_text)
 def test_deltas_are_the_full_decoding(name: str, text: str) -> None:
     tokenizer = TOKENIZERS[name]
@@ -74,6 +75,7 @@ def test_deltas_are_the_full_decoding(name: str, text: str) -> None:
     assert "".join(deltas) == (full if name == "byte level" else full.rstrip(REPLACEMENT)) or REPLACEMENT in text
 
 
+@settings(deadline=None)
 @given(token_ids=st.lists(st.integers(0, 340), max_size=40))
 def test_byte_level_is_exact_for_any_tokens(token_ids: list[int]) -> None:
     """Also for bytes that are no text; only an unfinished character at the end is missing."""
@@ -85,7 +87,7 @@ def test_byte_level_is_exact_for_any_tokens(token_ids: list[int]) -> None:
     assert full.startswith(text)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(token_ids=st.lists(st.integers(0, 280), max_size=60))
 def test_any_tokens_are_survived(token_ids: list[int]) -> None:
     """Models with random weights say bytes that are no text: nothing is raised, and text goes on coming."""

@@ -2,7 +2,7 @@
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from frontend.parse_tool_calls import Piece, ToolCall, ToolCallParser
@@ -60,6 +60,7 @@ def test_arguments_as_text_stay_as_they_are() -> None:
     assert parse(f"<tool_call>{call}</tool_call>") == [("f", '{"a": 1}')]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["x", "\n", CALL, "<tool_call>", "</tool_call>", "<", "{}"]), max_size=6), st.data())
 def test_any_division_gives_the_same(parts: list[str], data: st.DataObject) -> None:
     text = "".join(parts)

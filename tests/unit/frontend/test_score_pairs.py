@@ -3,7 +3,7 @@
 import pytest
 
 from frontend.byte_tokenizer import ByteTokenizer
-from frontend.routes_score import sigmoid
+from frontend.routes_score import _reply, sigmoid
 from frontend.score_pairs import MAX_PAIRS, check_lengths, make_pairs
 from frontend.text_model import TextModel
 from frontend.tokenize import split_budget
@@ -48,6 +48,11 @@ def test_the_longer_text_gives_first() -> None:
     assert split_budget(2, 100, 10) == (2, 8)
     assert split_budget(100, 2, 10) == (8, 2)
     assert split_budget(100, 100, 9) == (4, 5)
+
+
+def test_both_formats_of_a_score() -> None:
+    assert _reply([0.0], "m", as_float=False)["data"] == [{"index": 0, "object": "score", "score": [0.5]}]
+    assert _reply([0.0], "m", as_float=True)["data"] == [{"index": 0, "object": "score", "score": 0.5}]
 
 
 def test_sigmoid() -> None:

@@ -1,0 +1,95 @@
+"""Workers are added and removed while clients stream; a new one holds no second copy of the weights."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from tests.support.children import ROOT
+from tests.support.fake_text import expected_text
+from tests.support.running_server import Server, StartServer
+from tests.support.sse_client import Streamed, stream_completion
+from zerolane.operator_protocol import Scaled
+
+NUM_STREAMS = 24
+MAX_TOKENS = 300
+
+
+async def stream_while_scaling(server: Server, sizes: list[int]) -> list[Streamed]:
+    async with httpx.AsyncClient(base_url=server.url, timeout=60.0) as client:
+        bodies = [
+            {"prompt": f"client {number}", "max_tokens": MAX_TOKENS, "ignore_eos": True, "temperature": 0}
+            for number in range(NUM_STREAMS)
+        ]
+        tasks = [asyncio.create_task(stream_completion(client, body)) for body in bodies]
+        for size in sizes:
+            assert isinstance(await asyncio.to_thread(server.served.scale, size), Scaled)
+        return await asyncio.gather(*tasks)
+
+
+def test_streams_do_not_notice_scaling(start_server: StartServer) -> None:
+    server = start_server("fake:generate", "--fake-step-ms", "5")
+    for number, streamed in enumerate(asyncio.run(stream_while_scaling(server, [3, 1, 2, 1]))):
+        assert streamed.errors == []
+        assert streamed.text == expected_text(f"client {number}", MAX_TOKENS, ignore_eos=True)
+    assert len(server.served.of("worker")) == 1
+
+
+def private_and_shared(server: Server) -> tuple[float, float]:
+    """MiB of PSS of all processes together, and MiB a worker holds alone (private memory), the newest worker's."""
+    processes = server.served.status().processes
+    workers = [process for process in processes if process.role == "worker"]
+    newest = max(workers, key=lambda process: process.id)
+    private = 0
+    for line in Path(f"/proc/{newest.pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(("Private_Clean:", "Private_Dirty:")):
+            private += int(line.split()[1])
+    return sum(process.pss_mib for process in processes), private / 1024
+
+
+def save_large_model(folder: Path) -> float:
+    """A random Llama whose weights dwarf an interpreter, and a tokenizer of bytes; MiB of its weights."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({letter: number for number, letter in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(), decoders.ByteLevel()
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer).save_pretrained(folder)
+    config = transformers.LlamaConfig(
+        vocab_size=1024,
+        hidden_size=1024,
+        intermediate_size=4096,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+    )
+    torch.manual_seed(1)
+    model = transformers.LlamaForCausalLM(config)
+    model.save_pretrained(folder)
+    return sum(parameter.numel() * 4 for parameter in model.parameters()) / 2**20
+
+
+def test_a_new_worker_holds_no_second_copy_of_the_weights(start_server: StartServer, tmp_path: Path) -> None:
+    weights_mib = save_large_model(tmp_path)
+    server = start_server(f"m={tmp_path}", "--dtype", "float32", "--kv-cache-memory", "16MiB")
+    body = {"prompt": [1, 2, 3], "max_tokens": 4, "ignore_eos": True}
+    httpx.post(f"{server.url}/v1/completions", json=body, timeout=60.0).raise_for_status()
+    before, _ = private_and_shared(server)
+    done = subprocess.run(
+        [ROOT / "scripts" / "scale_workers", "2", "--runtime-dir", str(server.served.base)],
+        env={**os.environ, "ZEROLANE_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        timeout=60.0,
+        check=True,
+    )
+    assert "PSS" in done.stdout
+    after, private_of_new = private_and_shared(server)
+    assert weights_mib > 400
+    assert private_of_new < 0.6 * weights_mib  # an interpreter with torch, and nothing of the weights' size
+    assert after - before < 0.6 * weights_mib

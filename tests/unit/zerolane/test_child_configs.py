@@ -1,0 +1,63 @@
+"""Each process gets the settings that are its part."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ipc.config import FrontendConfig, LoaderConfig, ModelSpec, SchedulerConfig, ServeConfig, WorkerConfig
+from zerolane import __version__
+from zerolane.child_configs import frontend_config, loader_config, scheduler_config, worker_config
+from zerolane.children import Role
+from zerolane.cores import usable_cores
+from zerolane.seats import NUM_METRICS_SLOTS, Seat
+
+CONFIG = ServeConfig(
+    max_num_seqs=7,
+    max_num_batched_tokens=99,
+    enable_prefix_caching=False,
+    log_format="json",
+    fake_step_ms=5.0,
+    shutdown_timeout=3.0,
+    chat_template="file",
+    revision="abc",
+)
+HERE = Path("/run/somewhere/8000")
+
+
+def test_frontend_and_scheduler_meet_at_the_same_address() -> None:
+    frontend = frontend_config(CONFIG, Seat(Role.FRONTEND, 3, epoch=2), HERE)
+    scheduler = scheduler_config(CONFIG, Seat(Role.SCHEDULER, 0, epoch=5), HERE)
+    assert frontend.scheduler_address == scheduler.address == "ipc:///run/somewhere/8000/scheduler.sock"
+    assert (frontend.frontend_id, frontend.epoch, frontend.runtime_dir) == (3, 2, str(HERE))
+    assert (frontend.shutdown_timeout_s, frontend.chat_template, frontend.log_format) == (3.0, "file", "json")
+    assert frontend.version == __version__
+    assert (scheduler.epoch, scheduler.max_num_seqs, scheduler.enable_prefix_caching) == (5, 7, False)
+
+
+def test_workers_share_the_cores() -> None:
+    assert worker_config(CONFIG, Seat(Role.WORKER, 1), 1).threads == usable_cores()
+    assert worker_config(CONFIG, Seat(Role.WORKER, 1), 10_000).threads == 1
+    fixed = worker_config(msgspec.structs.replace(CONFIG, threads=3), Seat(Role.WORKER, 1), 10_000)
+    assert (fixed.threads, fixed.fake_step_s, fixed.worker_id) == (3, 0.005, 1)
+
+
+def test_the_loader_gets_the_models() -> None:
+    specs = [ModelSpec("a", "/a")]
+    loader = loader_config(CONFIG, specs)
+    assert (loader.models, loader.revision, loader.threads) == (specs, "abc", usable_cores())
+
+
+@pytest.mark.parametrize("target", [FrontendConfig, SchedulerConfig, WorkerConfig, LoaderConfig])
+def test_no_setting_of_a_process_is_forgotten(target: type[msgspec.Struct]) -> None:
+    """What has a default in a process' config is either a setting of the same name, or named here."""
+    known = set(ServeConfig.__struct_fields__) | {"steps_in_flight", "fake_step_s", "version"}
+    with_default = {field.name for field in msgspec.structs.fields(target) if not field.required}
+    assert with_default <= known
+
+
+def test_no_two_processes_share_a_metrics_slot() -> None:
+    seats = [Seat(Role.SCHEDULER)]
+    seats += [Seat(role, i) for role in (Role.FRONTEND, Role.WORKER) for i in range(64)]
+    slots = [0, *(seat.metrics_slot for seat in seats)]
+    assert sorted(slots) == list(range(NUM_METRICS_SLOTS))
