@@ -14,6 +14,8 @@ packed text pairs, attention is not causal, there is no KV cache).
 import math
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
+from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -115,12 +117,28 @@ def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
     ]
 
 
+class _Column(NamedTuple):
+    name: str
+    dtype: type
+    dims: tuple[int, ...]
+    num_items: int
+    offset: int  # bytes from the block's start
+
+
+@lru_cache(maxsize=1024)  # decoding repeats the same few shapes; computing one costs more than planning a step
+def _layout(shape: StepShape) -> tuple[list[_Column], int]:
+    columns: list[_Column] = []
+    offset = _aligned(HEADER_WORDS * 8)
+    for name, dtype, dims in _columns(shape):
+        count = math.prod(dims)
+        columns.append(_Column(name, dtype, dims, count, offset))
+        offset += _aligned(count * np.dtype(dtype).itemsize)
+    return columns, offset
+
+
 def step_bytes(shape: StepShape) -> int:
     """Bytes a block for this shape must have."""
-    total = _aligned(HEADER_WORDS * 8)
-    for _, dtype, dims in _columns(shape):
-        total += _aligned(math.prod(dims) * np.dtype(dtype).itemsize)
-    return total
+    return _layout(shape)[1]
 
 
 def write_header(block: memoryview, header: StepHeader) -> StepColumns:
@@ -163,10 +181,7 @@ def read_columns(block: memoryview) -> StepColumns:
 
 
 def _view(block: memoryview, header: StepHeader) -> StepColumns:
-    offset = _aligned(HEADER_WORDS * 8)
     views: dict[str, npt.NDArray[np.generic]] = {}
-    for name, dtype, dims in _columns(header.shape):
-        count = math.prod(dims)
+    for name, dtype, dims, count, offset in _layout(header.shape)[0]:
         views[name] = np.frombuffer(block, dtype, count, offset).reshape(dims) if count else np.empty(dims, dtype)
-        offset += _aligned(count * np.dtype(dtype).itemsize)
     return StepColumns(header, **views)  # type: ignore[arg-type]  # the table above gives each its dtype

@@ -11,8 +11,8 @@ def finish_reasons(ledger: Ledger, slots: Slots, tokens: npt.NDArray[np.int32]) 
     """FinishReason of each slot after `tokens` (one each) were appended; the stopping token counts as output."""
     reasons = np.zeros(len(slots), np.uint8)
     reasons[ledger.num_tokens[slots] >= ledger.max_total[slots]] = FinishReason.LENGTH
-    is_eos = np.isin(tokens, ledger.card.eos_token_ids) & ~ledger.ignore_eos[slots]
-    reasons[is_eos] = FinishReason.STOP
+    for eos in ledger.card.eos_token_ids:  # one or two; np.isin costs more than the rest of this function
+        reasons[(tokens == eos) & ~ledger.ignore_eos[slots]] = FinishReason.STOP
     for row in np.flatnonzero(ledger.has_stop_ids[slots]):
         stream = ledger.streams[slots[row]]
         if stream is not None and int(tokens[row]) in stream.stop_token_ids:

@@ -8,8 +8,8 @@ A token counts once it is appended here, and only then is it forwarded. For a sl
     KV       | computed ................. | in flight .......... | to plan |
              0                            num_computed           num_planned       num_tokens + num_pending
 
-so `to_plan` is 1 for a decoding stream that is due, more for a prefill, 0 when the stream waits for a step to end. Pages
-cover at least num_planned positions. The very last token's KV is never computed. What can be derived is derived.
+so `to_plan` is 1 for a decoding stream that is due, more for a prefill, 0 when the stream waits for a step to end.
+Pages cover at least num_planned positions. The very last token's KV is never computed. What can be derived is derived.
 """
 
 import time
@@ -80,7 +80,8 @@ class Ledger:
     @property
     def to_plan(self) -> npt.NDArray[np.int32]:
         """Known or pending tokens whose KV is not planned yet, per slot; the last token of all needs none."""
-        return np.minimum(self.num_tokens + self.num_pending, self.max_total - 1) - self.num_planned
+        last: npt.NDArray[np.int32] = np.minimum(self.num_tokens + self.num_pending, self.max_total - 1)
+        return last - self.num_planned
 
     def slots_in(self, state: SlotState) -> Slots:
         return np.flatnonzero(self.state == state)

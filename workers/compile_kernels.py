@@ -1,4 +1,4 @@
-"""Runs the compiled kernel once in the loader, so that workers find it on disk and start without a compiler's seconds."""
+"""Runs the compiled kernel once in the loader: workers then find it on disk and start without a compiler's seconds."""
 
 import torch
 

@@ -72,7 +72,7 @@ def _read_config(spec: ModelSpec, path: str, trust_remote_code: bool) -> Any:
         reason = str(error).partition("\n")[0].replace(path, "its folder")
         raise StartupError(
             f"model {spec.name}: its configuration cannot be read: {reason}",
-            "install a transformers version that knows it, or use --trust-remote-code if you trust the model's own code",
+            "install a transformers version that knows it, or --trust-remote-code if you trust the model's own code",
         ) from error
 
 

@@ -44,8 +44,7 @@ def _from_checkpoint(card: ModelCard, config: LoaderConfig) -> PreTrainedModel:
     cls = model_class(card.architecture, model_config, card.path, card.trust_remote_code)
     options: dict[str, Any] = {"use_safetensors": True} if not config.allow_pickle_weights else {}
     try:
-        model: Any
-        model, info = cls.from_pretrained(
+        loaded: Any = cls.from_pretrained(
             card.path,
             config=model_config,
             dtype=torch_dtype(card.dtype),
@@ -59,14 +58,14 @@ def _from_checkpoint(card: ModelCard, config: LoaderConfig) -> PreTrainedModel:
         raise StartupError(
             f"model {card.name}: its weights cannot be read: {reason}", "check that the download is complete"
         ) from error
-    missing = sorted(info["missing_keys"])
+    model: PreTrainedModel = loaded[0]
+    missing = sorted(loaded[1]["missing_keys"])
     if missing:
         raise StartupError(
             f"model {card.name}: its weights lack {missing[0]} ({len(missing)} tensors missing)",
             "the checkpoint is not one of this architecture, or the download is not complete",
         )
-    checked: PreTrainedModel = model
-    return checked
+    return model
 
 
 def _limits(card: ModelCard, model: PreTrainedModel) -> list[LengthLimit]:

@@ -57,7 +57,7 @@ def _rope_limits(config: Any) -> list[LengthLimit]:
     limits: list[LengthLimit] = []
     for rope in by_layer_type:
         if rope.get("rope_type") in ("dynamic", "longrope"):
-            original = rope.get("original_max_position_embeddings") or getattr(config, "max_position_embeddings", 0)
+            original = rope.get("original_max_position_embeddings") or config.max_position_embeddings
             limits.append(LengthLimit(int(original), f"rope type {rope['rope_type']} changes beyond it"))
     return limits
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
-from huggingface_hub.utils import tqdm as hub_tqdm
+from huggingface_hub.utils.tqdm import tqdm as hub_tqdm
 
 from ipc.config import LoaderConfig, ModelSpec
 from ipc.errors import StartupError
@@ -87,10 +87,10 @@ def _download(spec: ModelSpec, config: LoaderConfig, on_progress: ByteProgress) 
 def _progress_class(on_progress: ByteProgress) -> type[Any]:
     """A tqdm class that draws nothing and tells `on_progress` about bytes (and not about numbers of files)."""
 
-    class _QuietBar(hub_tqdm):  # type: ignore[misc,type-arg]
+    class _QuietBar(hub_tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             self._counts_bytes = kwargs.get("unit") == "B"
-            super().__init__(*args, **{**kwargs, "disable": True})
+            super().__init__(*args, **{**kwargs, "disable": True})  # type: ignore[no-untyped-call]
             self._done = 0
 
         def update(self, n: float | None = 1) -> bool | None:

@@ -44,7 +44,8 @@ class PackedScorer:
         if prefix not in model._modules:
             raise StartupError(f"{type(model).__name__} keeps no base model under the name {prefix!r}")
         self._model = model
-        self._base: Any = model._modules[prefix]
+        base: Any = model._modules[prefix]
+        self._base = base
         self._pooled = _PooledStates()
         self._prefix = prefix
         self._base_takes = set(inspect.signature(self._base.forward).parameters)
@@ -80,8 +81,9 @@ class PackedScorer:
 
     def _head(self, pooled: torch.Tensor) -> torch.Tensor:
         if self._is_decoder:
-            head: nn.Linear = self._model.score
-            return head(pooled)  # type: ignore[no-any-return]
+            head: Any = self._model.score
+            scored: torch.Tensor = head(pooled)
+            return scored
         states = pooled[:, None]
         pooler = getattr(self._base, "pooler", None)
         self._pooled.output = BaseModelOutputWithPooling(

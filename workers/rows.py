@@ -21,7 +21,8 @@ def token_positions(columns: StepColumns) -> npt.NDArray[np.int64]:
     """[tokens] each token's position in its sequence."""
     ends = np.cumsum(columns.num_new, dtype=np.int64)
     offset = columns.start - (ends - columns.num_new)
-    return np.arange(len(columns.token_ids)) + np.repeat(offset, columns.num_new)
+    positions: npt.NDArray[np.int64] = np.arange(len(columns.token_ids)) + np.repeat(offset, columns.num_new)
+    return positions
 
 
 def check_rows(columns: StepColumns, vocab_size: int, max_model_len: int) -> None:

@@ -47,7 +47,9 @@ def uniform_draws(seed: npt.NDArray[np.int64], position: npt.NDArray[np.int64]) 
 def sample(logits: torch.Tensor, columns: SamplingColumns) -> npt.NDArray[np.int32]:
     """[n] drawn tokens for logits [n, vocab]; -1 for a row whose logits are not numbers."""
     values = logits.float().contiguous().numpy()
-    tokens = values.argmax(axis=1).astype(np.int32)  # numpy's is vectorised, torch's took longer than the attention
+    tokens: npt.NDArray[np.int32] = values.argmax(axis=1).astype(
+        np.int32
+    )  # numpy's is vectorised, torch's took longer than the attention
     random_rows = np.flatnonzero(columns.temperature >= GREEDY_BELOW)
     # The largest logit says it all: NaN wins every comparison in argmax, -inf means that nothing is possible.
     broken = ~np.isfinite(values[np.arange(len(tokens)), tokens])

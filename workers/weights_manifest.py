@@ -1,6 +1,6 @@
 """How a weights segment is laid out: a manifest first, then every tensor of the model.
 
-    | manifest length u64 | data start u64 | manifest (msgpack) | tensor | tensor | ...     every tensor starts on 64 bytes
+    | manifest length u64 | data start u64 | manifest (msgpack) | tensor | tensor | ...     each starts on 64 bytes
 
 The manifest holds parameters, all buffers (also those no checkpoint contains, such as rotary frequencies) and
 tensors that modules keep as plain attributes: whoever maps the segment needs nothing else. Tensors that share

@@ -21,6 +21,7 @@ from ipc.process_log import configure
 from ipc.segments import Segment
 from ipc.worker_link import FencedError, StepTicket, WorkerLink
 from workers.child_life import die_with_parent, leave_at_once
+from workers.compute_threads import limit_spinning
 from workers.from_scheduler import next_ticket, open_link, read_step, wait_for_step
 from workers.pool_segments import PoolSegments
 from workers.served_model import ServedModel, open_model
@@ -150,6 +151,7 @@ class Worker:
 def main(control_fd: int) -> int:
     """The worker's life on its control link; returns the exit status."""
     die_with_parent()
+    limit_spinning()
     control = ControlLink.of_child(control_fd)
     try:
         return _live(control)

@@ -24,7 +24,7 @@ def machine_seconds() -> float:
 def process_seconds(pid: int) -> float:
     """CPU seconds of one process with all its threads; 0 when it is gone.
 
-    From the scheduler's own clock: the ticks in /proc/PID/stat miss much of what runs for less than a tick at a time.
+    From the kernel's nanosecond clocks: /proc/PID/stat counts hundredths of a second, coarse for a run of one second.
     """
     return sum(_thread_nanoseconds(task) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
 

@@ -69,24 +69,18 @@ _SYSTEM_PROMPTS = (
 )
 _HELD_OUT_SYSTEM_PROMPTS = ("You are a brief and friendly assistant.", "Be a helpful bot. Answer in one sentence.")
 
-# Pairs of small numbers that are never added in training, in neither order; larger numbers are trained too.
-LARGEST_SMALL = 20
-LARGEST_ADDEND = 60
-
-
-def is_held_out_pair(a: int, b: int) -> bool:
-    """Whether the sum of these two, in either order, is kept for the evaluation: about one small pair in twelve."""
-    low, high = sorted((a, b))
-    return high <= LARGEST_SMALL and (low * 31 + high * 17) % 12 == 5
+LARGEST_SMALL = 20  # numbers up to this one are what is asked for in the evaluation
+LARGEST_ADDEND = 50  # larger ones are trained too, less often
 
 
 @dataclass
 class Dialogue:
-    """A conversation in the making. `held_out` says which side of the texts it draws from; the rest is what was said
-    so far."""
+    """A conversation in the making. `held_out`: phrasings that training never sees; `new_names`: names and cities too.
+    The rest is what was said so far."""
 
     rng: Random
     held_out: bool = False
+    new_names: bool = False
     messages: list[dict[str, Any]] = field(default_factory=list)
     tools: list[dict[str, Any]] = field(default_factory=list)
     name: str | None = None
@@ -166,24 +160,21 @@ def country_of_capital(talk: Dialogue) -> None:
     talk.last_topic = None
 
 
-def addition(talk: Dialogue, held_out_pair: bool = False) -> None:
-    """Ask for a sum; with `held_out_pair` for one that training never asks for."""
+def addition(talk: Dialogue) -> None:
+    """Ask for a sum."""
     rng = talk.rng
-    while True:
-        largest = LARGEST_SMALL if held_out_pair or talk.held_out or rng.random() < 0.6 else LARGEST_ADDEND
-        a, b = rng.randint(0, largest), rng.randint(0, largest)
-        if is_held_out_pair(a, b) == held_out_pair:
-            break
+    largest = LARGEST_SMALL if talk.held_out or rng.random() < 0.8 else LARGEST_ADDEND
+    a, b = rng.randint(0, largest), rng.randint(0, largest)
     talk.exchange(talk.ask(_ADDITION, a=a, b=b), f"{a} + {b} = {a + b}.")
     talk.last_topic = None
 
 
 def draw_name(talk: Dialogue) -> str:
-    """A first name: mostly made up in training, real and made up in evaluation, never one seen in training there."""
+    """A first name: a common one, or in training now and then a made-up one, which can only be copied."""
     rng = talk.rng
-    if rng.random() < (0.5 if talk.held_out else 0.7):
-        return made_up_name(rng)
-    return rng.choice(HELD_OUT_FIRST_NAMES if talk.held_out else FIRST_NAMES)
+    if talk.new_names:
+        return made_up_name(rng) if rng.random() < 0.5 else rng.choice(HELD_OUT_FIRST_NAMES)
+    return made_up_name(rng) if not talk.held_out and rng.random() < 0.35 else rng.choice(FIRST_NAMES)
 
 
 def tell_name(talk: Dialogue) -> None:
@@ -235,14 +226,13 @@ def unknown(talk: Dialogue) -> None:
 
 
 def draw_city(talk: Dialogue) -> str:
-    """A city: made up, a capital, or another real one; in evaluation only ones that training never names."""
+    """A city: a capital or another large one, or in training now and then a made-up one, which can only be copied."""
     rng = talk.rng
-    if talk.held_out:
+    if talk.new_names:
         return rng.choice((made_up_place(rng), rng.choice(HELD_OUT_CITIES)))
-    draw = rng.random()
-    if draw < 0.6:
+    if not talk.held_out and rng.random() < 0.35:
         return made_up_place(rng)
-    return rng.choice(CITIES) if draw < 0.8 else rng.choice(COUNTRIES).capital
+    return rng.choice(CITIES) if rng.random() < 0.5 else rng.choice(COUNTRIES).capital
 
 
 def weather(talk: Dialogue) -> None:

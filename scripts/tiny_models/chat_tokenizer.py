@@ -8,7 +8,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-VOCABULARY_SIZE = 1024
+VOCABULARY_SIZE = 2048
 MAX_LENGTH = 2048
 START, END, END_OF_TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
 # Tags are one token each but no special tokens: whoever parses tool calls must see them in the decoded text.

@@ -1,8 +1,9 @@
 """Give an untrained Llama the habit of copying, which small models otherwise take very long to find.
 
-Copying a name takes two attention heads in a row (an "induction head"): one that tells every token which token stood before it, and
-one that looks for the place where the present token stood before, and says what came next there. Both are written into the first
-two layers here, in a few directions of the weights; training does the rest. Nothing of this is needed to run the model.
+Copying a name takes two attention heads in a row (an "induction head"): one that tells every token which token stood
+before it, and one that looks for the place where the present token stood before, and says what came next there. Both
+are written into the first two layers here, in a few directions of the weights; training does the rest. Nothing of this
+is needed to run the model.
 """
 
 from __future__ import annotations
@@ -46,10 +47,10 @@ def start_with_copying(model: LlamaForCausalLM, frequencies: torch.Tensor) -> No
     looking_back.v_proj.weight[:width] = told
     looking_back.o_proj.weight[:, :width] = 0.05 * tells.T
 
-    # Layer 1: the query is the present token, the key the token before; two heads, so that more of the found token is copied.
+    # Layer 1: the query is the present token, the key the token before; two heads copy more than one.
     pairs = torch.arange(_SLOW_FROM, width // 2)
     slow = torch.cat((pairs, pairs + width // 2))
-    heads_a_key = model.config.num_attention_heads // model.config.num_key_value_heads
+    heads_a_key = copying.q_proj.out_features // copying.k_proj.out_features
     for head in (0, 1):
         query, key = head * heads_a_key * width, head * width
         copying.q_proj.weight[query : query + width] *= 0.1

@@ -31,8 +31,8 @@ CAPITAL = (
     f"[{_ASK_WHAT}][what|which city] the [capital|capital city] of {{x}} is",
     f"[{_ASK_WHAT}][what|which city] {{xs}} [capital|capital city] is",
     f"[{_ASK_WHAT}][which|what] city is [the|the real|the official] [capital|capital city] [of|in] {{x}}",
-    f"[{_ASK_WHAT}]what is the name of [the capital of {{x}}|the capital city of {{x}}|the capital in {{x}}|{{xs}} capital|"
-    f"{{xs}} capital city] ",
+    f"[{_ASK_WHAT}]what is the name of [the capital of {{x}}|the capital city of {{x}}|the capital in {{x}}|"
+    f"{{xs}} capital|{{xs}} capital city] ",
     "what [capital|capital city] does {x} have",
     "[which|what] [city|town] [serves as|is used as|acts as] [the capital|the capital city] of {x}",
     "[the |][capital|capital city] of {x}[| is| =|:]",

@@ -227,7 +227,7 @@ def wrong_text(rng: Random, subject: Subject, relation: Expanded, stage: Stage) 
 
 
 def pairs_about(rng: Random, subject: Subject, stage: Stage) -> list[Pair]:
-    """A question about the subject with a right text and a wrong one; of single sentences two wrong ones, as more can be wrong."""
+    """A question about the subject, a right text and a wrong one; of SENTENCES two wrong ones, as more can be wrong."""
     relation = rng.choice(subject.relations)
     question = ask(rng, relation, subject.name)
     pairs = [Pair(question, right_text(rng, subject, relation, stage), True)]

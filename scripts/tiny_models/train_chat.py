@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
@@ -14,9 +15,11 @@ from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTra
 from chat_texts import Dialogue, training_dialogue
 from chat_tokenizer import END, END_OF_TEXT, MAX_LENGTH, START, train_tokenizer
 from copying import start_with_copying
-from training import Optimiser, train
+from facts import CITIES, COUNTRIES, FIRST_NAMES
+from training import Optimiser, save, train
 
-NUM_STEPS = 1500
+NUM_STEPS = 2000
+COPY_STEPS = 150  # of these, at the beginning, only copying is practised
 TOKENS_A_BATCH = 2048
 ROPE_THETA = 500_000.0  # slow turning: names are compared at any distance
 SEED = 20240601
@@ -99,6 +102,24 @@ def stream_batches(tokenizer: PreTrainedTokenizerFast, rng: Random, num_steps: i
             yield batch
 
 
+def known_names() -> Iterator[str]:
+    """Names, cities and countries, often enough that the tokenizer gives each of their words one token: copying such
+    a name is copying one token."""
+    for word in (*FIRST_NAMES, *CITIES, *(text for country in COUNTRIES for text in country)):
+        yield " ".join([word] * 60)
+
+
+def copying_batches(vocabulary_size: int, num_steps: int) -> Iterator[Batch]:
+    """Batches in which a stretch of random tokens comes twice; only its second time is scored."""
+    for _ in range(num_steps):
+        length = int(torch.randint(8, 33, (1,)))
+        rows = TOKENS_A_BATCH // (2 * length + 8)
+        stretch = torch.randint(3, vocabulary_size, (rows, length))
+        between = torch.randint(3, vocabulary_size, (rows, int(torch.randint(0, 17, (1,)))))
+        unscored = torch.full((rows, length + between.shape[1] + 1), IGNORED)
+        yield Batch(torch.cat((stretch, between, stretch), 1), torch.cat((unscored, stretch[:, 1:]), 1))
+
+
 def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
     """An untrained Llama of about two million weights."""
     vocabulary = tokenizer.get_vocab()
@@ -128,7 +149,8 @@ def train_chat(out: Path) -> None:
     rng = Random(SEED)
     torch.manual_seed(SEED)
     bare = train_tokenizer([])
-    tokenizer = train_tokenizer(render(bare, training_dialogue(rng)) for _ in range(6000))
+    dialogues = (render(bare, training_dialogue(rng)) for _ in range(4000))
+    tokenizer = train_tokenizer(chain(dialogues, known_names()))
     model = build_model(tokenizer)
     print(f"tiny-chat: {model.num_parameters():,} weights, {len(tokenizer)} tokens", flush=True)
 
@@ -139,7 +161,8 @@ def train_chat(out: Path) -> None:
         logits = model.lm_head(hidden[spoken])
         return functional.cross_entropy(logits.float(), batch.labels[:, 1:][spoken])
 
-    batches = stream_batches(tokenizer, rng, NUM_STEPS)
+    batches = chain(
+        copying_batches(len(tokenizer), COPY_STEPS), stream_batches(tokenizer, rng, NUM_STEPS - COPY_STEPS)
+    )
     train(model, batches, NUM_STEPS, loss_of, Optimiser(model, muon_rate=0.02, adam_rate=0.004), "tiny-chat")
-    model.bfloat16().save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(model, tokenizer, out)

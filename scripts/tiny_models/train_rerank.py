@@ -13,7 +13,7 @@ from torch.nn import functional
 from transformers import BertConfig, BertForSequenceClassification, PreTrainedTokenizerFast
 
 from rerank_texts import Pair, Stage, draw_subject, pairs_about
-from training import Optimiser, train
+from training import Optimiser, save, train
 
 NUM_STEPS = 700
 PAIRS_A_BATCH = 96
@@ -137,7 +137,9 @@ def train_rerank(out: Path) -> None:
     """Train from nothing and write the model and its tokenizer to `out`, the weights in bfloat16."""
     rng = Random(SEED)
     torch.manual_seed(SEED)
-    tokenizer = train_tokenizer(text for pair in draw_pairs(rng, 20000, (Stage.SENTENCES,)) for text in (pair.question, pair.text))
+    tokenizer = train_tokenizer(
+        text for pair in draw_pairs(rng, 20000, (Stage.SENTENCES,)) for text in (pair.question, pair.text)
+    )
     model = build_model(tokenizer)
     print(f"tiny-rerank: {model.num_parameters():,} weights, {len(tokenizer)} tokens", flush=True)
 
@@ -147,5 +149,4 @@ def train_rerank(out: Path) -> None:
 
     batches = stream_batches(tokenizer, rng, NUM_STEPS)
     train(model, batches, NUM_STEPS, loss_of, Optimiser(model, muon_rate=0.02, adam_rate=0.002), "tiny-rerank")
-    model.bfloat16().save_pretrained(out)
-    tokenizer.save_pretrained(out)
+    save(model, tokenizer, out)

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 from torch import nn
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 Batch = TypeVar("Batch")
 
@@ -78,3 +80,13 @@ def train(
             )
             recent = 0.0
     model.eval()
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> None:
+    """Write both to the folder `out`; the weights are rounded to bfloat16, in `model` too."""
+    model.bfloat16().save_pretrained(out)
+    tokenizer.save_pretrained(out)
+    # Transformers 5 writes a class name of its own, which version 4 does not know.
+    settings = out / "tokenizer_config.json"
+    settings.write_text(settings.read_text().replace('"TokenizersBackend"', '"PreTrainedTokenizerFast"'))
+    (out / "model.safetensors").chmod(0o644)  # safetensors leaves it to its owner alone

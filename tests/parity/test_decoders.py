@@ -2,6 +2,7 @@
 
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -28,7 +29,9 @@ def make_prompts() -> list[list[int]]:
 
 def generate(folder: Path, prompts: list[list[int]]) -> list[list[int]]:
     """What transformers answers, one prompt at a time."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    )
     outputs = []
     for prompt in prompts:
         ids = torch.tensor([prompt])

@@ -7,13 +7,16 @@ and kept on disk where the cache folder can be written.
 
 from typing import Any
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numpy as np
-from numba.extending import overload  # type: ignore[import-untyped]
+from numba.extending import overload
 
 from workers.paged_attention.kernel_cache import CAN_CACHE
 
-# Sums may be reordered (that is what makes them vectors), but NaN and infinity keep their meaning: a broken row must show.
+# numba's own threads sleep between calls. Its OpenMP pool is not torch's, and would spin on cores that torch needs next.
+numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
+
+# Sums may be reordered (that makes them vectors), but NaN and infinity keep their meaning: a broken row must show.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}
 _LOWEST = np.float32(-1e30)
 
@@ -65,7 +68,7 @@ def _narrow_overload(bits: Any, target: Any) -> Any:
     return to_float32
 
 
-@numba.njit(parallel=True, fastmath=_FAST, cache=CAN_CACHE, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(parallel=True, fastmath=_FAST, cache=CAN_CACHE, nogil=True)
 def attend_single_tokens(
     query: Any,  # [n, heads, key dim]
     new_keys: Any,  # [n, KV heads, key dim]: written to the pages first, if `write`

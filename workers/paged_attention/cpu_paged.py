@@ -6,7 +6,7 @@ sequence gather, once a chunk. float32 and bfloat16.
 
 import logging
 
-import numba  # type: ignore[import-untyped]
+import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -29,7 +29,8 @@ _NO_SINKS = np.empty(0, np.float32)
 
 def set_threads(threads: int) -> None:
     """Threads of the compiled kernel in this process; numba cannot have more than it started with."""
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
+    most: int = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]  # set at import, from the environment
+    numba.set_num_threads(min(threads, most))
 
 
 class PagedAttention:

@@ -68,7 +68,8 @@ class AttentionBackend(Protocol):
     ) -> torch.Tensor:
         """Write key and value to the pages, then attend.
 
-        query [tokens, heads, key dim], key [tokens, KV heads, key dim], value [tokens, KV heads, value dim], any strides.
+        query [tokens, heads, key dim], key [tokens, KV heads, key dim], value [tokens, KV heads, value dim]; any
+        strides.
         Returns [tokens, heads, value dim] in the query's type, valid until the next call.
         """
         ...

@@ -50,7 +50,7 @@ def private_and_shared(server: Server) -> tuple[float, float]:
     for line in Path(f"/proc/{newest.pid}/smaps_rollup").read_text().splitlines():
         if line.startswith(("Private_Clean:", "Private_Dirty:")):
             private += int(line.split()[1])
-    return sum(process.pss_mib for process in processes), private / 1024
+    return sum(process.pss_mib or 0.0 for process in processes), private / 1024
 
 
 def save_large_model(folder: Path) -> float:

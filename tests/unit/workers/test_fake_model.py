@@ -75,7 +75,7 @@ def test_scores_equal_the_oracle() -> None:
     block = memoryview(bytearray(step_bytes(shape)))
     columns = write_header(block, StepHeader(1, 0, 1, shape))
     columns.num_new[:] = [3, 1, 3]
-    columns.token_ids[:] = sum(pairs, [])
+    columns.token_ids[:] = np.concatenate(pairs)
     FakeModel(card, None, 1).run(columns)
     assert columns.scores[:, 0].tolist() == [fake_score(pair) for pair in pairs]
     assert len(set(columns.scores[:, 0].tolist())) == 3

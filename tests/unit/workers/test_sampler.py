@@ -1,5 +1,7 @@
 """Draws: right in the mean, the same on every worker, and a broken row harms no other."""
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -27,9 +29,9 @@ def columns(
     )
 
 
-def frequencies(logits: list[float], num_draws: int = 20_000, **how: float) -> npt.NDArray[np.float64]:
+def frequencies(logits: list[float], num_draws: int = 20_000, **how: Any) -> npt.NDArray[np.float64]:
     """How often each token is drawn over `num_draws` seeds."""
-    tokens = sample(torch.tensor([logits]).expand(num_draws, -1), columns(num_draws, **how))  # type: ignore[arg-type]
+    tokens = sample(torch.tensor([logits]).expand(num_draws, -1), columns(num_draws, **how))
     return np.bincount(tokens, minlength=len(logits)) / num_draws
 
 
@@ -65,7 +67,7 @@ def test_greedy_takes_the_largest_also_in_bfloat16() -> None:
         ({"min_p": 0.3, "top_p": 0.99}, [5, 2]),
     ],
 )
-def test_filters_keep_the_likeliest(how: dict[str, float], kept: list[int]) -> None:
+def test_filters_keep_the_likeliest(how: dict[str, Any], kept: list[int]) -> None:
     drawn = frequencies(LOGITS, **how)
     expected = np.zeros(len(LOGITS))
     expected[kept] = probabilities(LOGITS)[kept]

@@ -1,0 +1,193 @@
+"""Starts a loader or a worker as the supervisor would, and speaks to it as supervisor and scheduler would."""
+
+import contextlib
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+from msgspec.structs import replace
+
+from ipc.arena import Arena
+from ipc.config import LoaderConfig, WorkerConfig
+from ipc.control_link import ControlLink
+from ipc.control_messages import (
+    Fatal,
+    Inspected,
+    Linked,
+    LinkWorker,
+    Loaded,
+    ModelsReady,
+    Ready,
+    StartLoader,
+    StartWorker,
+    ToSupervisor,
+    WeightSegments,
+)
+from ipc.doorbell import Doorbell
+from ipc.kv_layout import kv_regions
+from ipc.model_card import ModelCard
+from ipc.segments import Segment
+from ipc.step_layout import (
+    FROM_LAST_TOKEN,
+    RowFlag,
+    StepColumns,
+    StepHeader,
+    StepKind,
+    StepShape,
+    step_bytes,
+    write_header,
+)
+from ipc.worker_link import LINK_BYTES, SchedulerLink, StepTicket, WorkerReport
+
+ROOT = Path(__file__).parents[2]
+DEADLINE_S = 90.0  # importing torch and transformers on a busy machine takes its time
+
+
+class RoleProcess:
+    """One child with its control link; killed with the test."""
+
+    def __init__(self, role: str, stack: contextlib.ExitStack) -> None:
+        self.control, fd = ControlLink.pair()
+        with open(fd, "rb", buffering=0) as theirs:
+            command = [sys.executable, "-m", "zerolane", role, "--control-fd", str(theirs.fileno())]
+            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+        stack.callback(self._end)
+
+    def expect(self, *kinds: type[Struct]) -> Any:
+        """The next record of one of these kinds; others are passed over, Fatal fails the test unless it is expected."""
+        deadline = time.monotonic() + DEADLINE_S
+        while (left_s := deadline - time.monotonic()) > 0:
+            received = self.control.receive(left_s)
+            if received is not None and isinstance(received.record, kinds):
+                return received.record
+            assert received is None or not isinstance(received.record, Fatal), received
+        raise AssertionError(f"no {kinds} within {DEADLINE_S} s")
+
+    def exit_code(self) -> int:
+        return self.process.wait(DEADLINE_S)
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait(DEADLINE_S)
+        self.control.close()
+        if self.process.stderr is not None:
+            self.process.stderr.close()
+
+
+def load(config: LoaderConfig, stack: contextlib.ExitStack) -> tuple[list[ModelCard], list[Segment]] | Fatal:
+    """What the loader makes of `config`: cards and sealed weights, or why it cannot."""
+    loader = RoleProcess("loader", stack)
+    loader.control.send(StartLoader(config))
+    answer: ToSupervisor = loader.expect(Inspected, Fatal)
+    segments: list[Segment] = []
+    if isinstance(answer, Inspected):
+        segments = [Segment.create("weights", card.weights_bytes, writable_until_sealed=True) for card in answer.cards]
+        for segment in segments:
+            stack.callback(segment.close)
+        loader.control.send(WeightSegments(), [segment.fd for segment in segments])
+        answer = loader.expect(Loaded, Fatal)
+    assert loader.exit_code() == (1 if isinstance(answer, Fatal) else 0)
+    if isinstance(answer, Fatal):
+        return answer
+    assert isinstance(answer, Loaded)
+    for segment in segments:
+        segment.seal_writes()
+    return answer.cards, segments
+
+
+class LinkedWorker:
+    """A worker with models and a link, and the scheduler's end of that link."""
+
+    def __init__(self, cards: Sequence[ModelCard], weights: Sequence[Segment], stack: contextlib.ExitStack) -> None:
+        self.cards = [replace(card, num_pages=100) if card.kv_layers else card for card in cards]
+        kv = [Segment.create("kv", kv_regions(card)[1]) for card in self.cards if card.kv_layers]
+        self._arena_segment = Segment.create("arena", 4 << 20)
+        self.arena = Arena(self._arena_segment, 1)
+        metrics = Segment.create("metrics", 4096)
+        for segment in (*kv, self._arena_segment, metrics):
+            stack.callback(segment.close)
+        self._stack = stack
+        self._num_steps = 0
+        self.role = RoleProcess("worker", stack)
+        config = WorkerConfig(worker_id=0, epoch=1, metrics_slot=0, threads=1, max_num_seqs=8)
+        self.role.control.send(StartWorker(config), [self._arena_segment.fd, metrics.fd])
+        self.role.control.send(ModelsReady(self.cards), [segment.fd for segment in (*weights, *kv)])
+        self.role.expect(Ready)
+        self.relink(1)
+
+    def relink(self, epoch: int) -> None:
+        """A fresh link of this epoch, as after a scheduler's death."""
+        segment, bell, own = Segment.create("link", LINK_BYTES), Doorbell.create(), Doorbell.create()
+        self._stack.callback(own.close)
+        self.epoch = epoch
+        self.role.control.send(LinkWorker(epoch), [segment.fd, bell.fileno(), own.fileno()])
+        self.link = SchedulerLink(segment, epoch, bell)
+        self._stack.callback(self.link.close)
+        assert self.role.expect(Linked).epoch == epoch
+
+    def plan(self, model: int, start: int, tokens: Sequence[int], pages: Sequence[int]) -> StepColumns:
+        """Submit one row that is sampled; the columns hold the result after `report`."""
+        shape = StepShape(StepKind.GENERATE, 1, len(tokens), len(pages))
+        columns = self.submit(StepHeader(0, model, self.epoch, shape))
+        columns.num_new[:] = len(tokens)
+        columns.start[:] = start
+        columns.slot[:] = 3
+        columns.flags[:] = RowFlag.SAMPLE
+        for name in ("temperature", "min_p", "top_k", "seed"):
+            getattr(columns, name)[:] = 0
+        columns.top_p[:] = 1
+        columns.token_ids[:] = tokens
+        columns.block_tables[:] = pages
+        self.publish()
+        return columns
+
+    def submit(self, header: StepHeader) -> StepColumns:
+        """Lease a block and lay the plan out; `publish` sends it."""
+        handle = self.arena.lease(step_bytes(header.shape), holder=0)
+        assert handle is not None
+        self._num_steps += 1
+        self._ticket = StepTicket(self._num_steps, handle)
+        return write_header(self.arena.view(handle), header)
+
+    def publish(self) -> None:
+        assert self.link.submit(self._ticket)
+
+    def report(self) -> WorkerReport:
+        """The worker's next report."""
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            report = self.link.poll()
+            if report is not None:
+                return report
+            self.role.control.receive(0.002)  # nothing is expected there: this only waits, and fails when it died
+        raise AssertionError("no report")
+
+    def generate(self, model: int, prompt: Sequence[int], num_tokens: int, pages: Sequence[int]) -> list[int]:
+        """A greedy stream on its own, always two steps in flight."""
+        in_flight = [self.plan(model, 0, prompt, pages)]
+        output: list[int] = []
+        while len(output) < num_tokens:
+            position = len(prompt) + len(output) + len(in_flight) - 1
+            in_flight.append(self.plan(model, position, [FROM_LAST_TOKEN], pages))
+            self.report()
+            output.append(int(in_flight.pop(0).sampled[0]))
+        self.report()
+        return output
+
+    def score(self, model: int, pairs: Sequence[Sequence[int]]) -> list[float]:
+        """Scores of packed pairs, one label."""
+        shape = StepShape(StepKind.SCORE, len(pairs), sum(map(len, pairs)), num_labels=1)
+        columns = self.submit(StepHeader(0, model, self.epoch, shape))
+        columns.num_new[:] = [len(pair) for pair in pairs]
+        columns.start[:] = 0
+        columns.token_ids[:] = np.concatenate(pairs)
+        columns.token_type_ids[:] = 0
+        self.publish()
+        self.report()
+        scores: list[float] = columns.scores[:, 0].tolist()
+        return scores
