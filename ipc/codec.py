@@ -1,6 +1,7 @@
 """Encode and decode the records of `messages.py` and `control_messages.py`: made once, typed, bounded.
 
-A frame is one byte of protocol version, then msgpack. Decoding raises ProtocolError with a sentence, never anything else.
+A frame is one byte of protocol version, then msgpack. Decoding raises ProtocolError with a sentence, never anything
+else.
 """
 
 from typing import Any, Generic, TypeVar
@@ -28,7 +29,9 @@ class Decoder(Generic[T]):
         self._decoder: msgspec.msgpack.Decoder[T] = msgspec.msgpack.Decoder(union)
 
     def decode(self, frame: bytes | memoryview) -> T:
-        """The record in `frame`. Raises ProtocolError for another version, unknown kinds, wrong types, exceeded bounds."""
+        """The record in `frame`. Raises ProtocolError for another version, unknown kinds, wrong types, exceeded
+        bounds.
+        """
         view = memoryview(frame)
         if len(view) < 2 or view[0] != PROTOCOL_VERSION:
             raise ProtocolError(f"frame of {len(view)} bytes does not speak protocol version {PROTOCOL_VERSION}")

@@ -1,7 +1,7 @@
 """The frozen settings: what the command line can say (`ServeConfig`), and each process' part of it.
 
-Defaults, bounds and help texts are written here once; `zerolane/cli.py` derives its options from `ServeConfig`. The processes'
-own configs travel in the first message on their control link and never change.
+Defaults, bounds and help texts are written here once; `zerolane/cli.py` derives its options from `ServeConfig`. The
+processes' own configs travel in the first message on their control link and never change.
 """
 
 from typing import Annotated, Literal

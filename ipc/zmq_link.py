@@ -72,7 +72,7 @@ class RouterLink:
     def receive_all(self, limit: int) -> list[tuple[bytes, bytes]]:
         """Up to `limit` frames that are there, as (identity, frame). Exactly `limit`: there may be more."""
         frames: list[tuple[bytes, bytes]] = []
-        while len(frames) < limit:
+        while len(frames) < limit and (frames or self.has_input()):  # an exception is dear when there is nothing at all
             try:
                 parts = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:

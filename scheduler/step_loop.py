@@ -9,7 +9,7 @@ from ipc.doorbell import Doorbell
 from ipc.errors import ErrorCode
 from ipc.messages import Abort, Hello, SubmitGenerate, SubmitScore, ToScheduler, Welcome
 from ipc.step_layout import read_columns
-from ipc.worker_link import MAX_SLEEP_S
+from ipc.worker_link import MAX_SLEEP_S, SchedulerLink
 from ipc.zmq_link import RouterLink
 from scheduler import admission, integrity
 from scheduler.admission import TokenRate
@@ -52,8 +52,10 @@ class StepLoop:
         self._rest()
 
     def sleep(self, control_fd: int) -> bool:
-        """Wait for a report, a frontend's frame or the control link, at most MAX_SLEEP_S. True when control has
-        something.
+        """Wait until there is something to do, at most GAUGE_PERIOD_S. True when the control link has something.
+
+        Each nap is at most MAX_SLEEP_S, so that a lost doorbell is a hiccup; a nap that ends with nothing new is
+        followed by another, because a whole turn would only take time from the workers' cores.
         """
         poller = select.poll()
         for fd in (self._doorbell.fileno(), self._router.fileno(), control_fd):
@@ -61,12 +63,20 @@ class StepLoop:
         links = [peer.link for peer in self.state.workers.values()]
         for link in links:
             link.begin_wait()
-        nap_s = 0.0 if self._router.has_input() or any(link.has_report() for link in links) else MAX_SLEEP_S
-        ready = [fd for fd, _ in poller.poll(nap_s * 1000)]
+        deadline = time.monotonic() + GAUGE_PERIOD_S
+        while True:
+            nap_s = 0.0 if self._has_news(links) else MAX_SLEEP_S
+            ready = poller.poll(nap_s * 1000)
+            if ready or nap_s == 0 or self.state.frontends.has_backlog or time.monotonic() > deadline:
+                break
         for link in links:
             link.end_wait()
         self._doorbell.clear()
-        return control_fd in ready
+        return any(fd == control_fd for fd, _ in ready)
+
+    def _has_news(self, links: list[SchedulerLink]) -> bool:
+        lost = bool(self.state.frontends.lost)
+        return lost or self._router.has_input() or any(link.has_report() for link in links)
 
     def commit_reports(self, peer: WorkerPeer) -> None:
         """Commit all the worker has published; also called for a dead one, whose last results still count."""

@@ -64,6 +64,11 @@ class FrontendOutbox:
         if index is not None:
             self._mark_gone(index)
 
+    @property
+    def has_backlog(self) -> bool:
+        """Frames wait for a frontend that could not take them."""
+        return bool(self._backlog)
+
     def flush(self) -> None:
         """Try again what could not be sent. Called once a loop."""
         for index in list(self._backlog):

@@ -2,9 +2,9 @@
 
 import os
 
-# Turns a thread spins at a barrier before it sleeps: tens of microseconds. Sleeping at once costs a fifth of the speed on
-# idle cores. OpenMP's own 300,000 turns cost many times the speed as soon as anything else wants one of the cores, and
-# frontends and scheduler do: a thread that spins keeps the one it waits for from running.
+# Turns a thread spins at a barrier before it sleeps: tens of microseconds. Sleeping at once costs a fifth of the speed
+# on idle cores. OpenMP's own 300,000 turns cost many times the speed as soon as anything else wants one of the cores,
+# and frontends and scheduler do: a thread that spins keeps the one it waits for from running.
 SPIN_TURNS = "3000"
 
 

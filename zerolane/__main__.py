@@ -49,9 +49,9 @@ def main(argv: list[str] | None = None) -> int:
     pin_code_root()
     if arguments and arguments[0] in ROLES:
         return run_role(arguments[0], arguments[1:])
-    from zerolane import cli
+    from zerolane.cli import main as run_command_line
 
-    return cli.main(arguments)
+    return run_command_line(arguments)
 
 
 if __name__ == "__main__":

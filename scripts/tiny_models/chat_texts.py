@@ -174,7 +174,7 @@ def draw_name(talk: Dialogue) -> str:
     rng = talk.rng
     if talk.new_names:
         return made_up_name(rng) if rng.random() < 0.5 else rng.choice(HELD_OUT_FIRST_NAMES)
-    return made_up_name(rng) if not talk.held_out and rng.random() < 0.35 else rng.choice(FIRST_NAMES)
+    return made_up_name(rng) if not talk.held_out and rng.random() < 0.12 else rng.choice(FIRST_NAMES)
 
 
 def tell_name(talk: Dialogue) -> None:
@@ -230,7 +230,7 @@ def draw_city(talk: Dialogue) -> str:
     rng = talk.rng
     if talk.new_names:
         return rng.choice((made_up_place(rng), rng.choice(HELD_OUT_CITIES)))
-    if not talk.held_out and rng.random() < 0.35:
+    if not talk.held_out and rng.random() < 0.15:
         return made_up_place(rng)
     return rng.choice(CITIES) if rng.random() < 0.5 else rng.choice(COUNTRIES).capital
 
@@ -260,12 +260,12 @@ def weather(talk: Dialogue) -> None:
 
 
 EXCHANGES = (
-    (capital, 16),
-    (language, 14),
+    (capital, 11),
+    (language, 10),
     (country_of_capital, 4),
-    (addition, 24),
-    (tell_name, 16),
-    (ask_name, 14),
+    (addition, 14),
+    (tell_name, 20),
+    (ask_name, 22),
     (small_talk, 6),
     (unknown, 8),
     (weather, 4),
@@ -275,7 +275,7 @@ EXCHANGES = (
 def training_dialogue(rng: Random) -> Dialogue:
     """A whole conversation to train with, of one to six exchanges."""
     talk = Dialogue(rng)
-    talk.open(weather=rng.random() < 0.16)
+    talk.open(weather=rng.random() < 0.22)
     kinds = [kind for kind, _ in EXCHANGES]
     weights = [weight * (8 if kind is weather and talk.has_weather else 1) for kind, weight in EXCHANGES]
     for _ in range(rng.choices((1, 2, 3, 4, 5, 6), weights=(20, 22, 22, 16, 12, 8))[0]):

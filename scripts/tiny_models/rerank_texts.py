@@ -86,14 +86,14 @@ class Subject:
 
 def draw_subject(rng: Random) -> Subject:
     """Any thing of any kind; countries most often, and mostly made up."""
-    kind = _COUNTRY if rng.random() < 0.45 else rng.choice((_PERSON, _PERSON, _THING, _WORK, _COMPANY))
+    kind = _COUNTRY if rng.random() < 0.6 else rng.choice((_PERSON, _PERSON, _THING, _WORK, _COMPANY))
     return another_subject(rng, Subject("", kind))
 
 
 def another_subject(rng: Random, subject: Subject) -> Subject:
-    """Another thing of the same kind, one time in four with a name that looks alike."""
+    """Another thing of the same kind, now and then with a name that looks alike."""
     relations = subject.relations
-    if subject.name and rng.random() < 0.25:
+    if subject.name and rng.random() < 0.12:
         return replace(subject, name=look_alike(rng, subject.name))
     if relations is _COUNTRY:
         name = rng.choice(subject.countries) if rng.random() < 0.35 else made_up_place(rng)

@@ -40,9 +40,12 @@ _OTHER_TOOLS = (
     ("calculate", "Compute the value of an expression.", "expression"),
     ("translate", "Translate a text.", "text"),
 )
-_CONDITIONS = (
-    "sunny cloudy rainy windy foggy snowy clear stormy overcast misty hot cold warm freezing humid dry hazy"
-).split() + ["partly cloudy", "mostly sunny", "light rain"]
+_CONDITIONS = [
+    *"sunny cloudy rainy windy foggy snowy clear stormy overcast misty hot cold warm freezing humid dry hazy".split(),
+    "partly cloudy",
+    "mostly sunny",
+    "light rain",
+]
 
 
 def _function(

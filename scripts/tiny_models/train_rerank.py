@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from rerank_texts import Pair, Stage, draw_subject, pairs_about
 from training import Optimiser, save, train
 
-NUM_STEPS = 700
+NUM_STEPS = 800
 PAIRS_A_BATCH = 96
 VOCABULARY_SIZE = 1536
 MAX_LENGTH = 256
@@ -117,7 +117,7 @@ def stages_at(progress: float) -> tuple[Stage, ...]:
         return (Stage.NAMES,)
     if progress < 0.25:
         return (Stage.NAMES, Stage.SENTENCES)
-    return (Stage.SENTENCES, Stage.PASSAGES)
+    return (Stage.SENTENCES, Stage.SENTENCES, Stage.PASSAGES)
 
 
 def stream_batches(tokenizer: PreTrainedTokenizerFast, rng: Random, num_steps: int) -> Iterator[Batch]:

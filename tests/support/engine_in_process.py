@@ -131,7 +131,7 @@ class Engine:
         generate: tuple[ModelCard, Runs] | None = None,
         **options: object,
     ) -> None:
-        """`generate` replaces the fake generate model by one that needs no KV segment of ours; options: SchedulerConfig's."""
+        """`generate` replaces the fake generate model by one that brings its own KV; options are SchedulerConfig's."""
         base = SchedulerConfig(
             epoch=1,
             address="",

@@ -13,7 +13,7 @@ from numba.extending import overload
 
 from workers.paged_attention.kernel_cache import CAN_CACHE
 
-# numba's own threads sleep between calls. Its OpenMP pool is not torch's, and would spin on cores that torch needs next.
+# numba's own threads sleep between calls. Its OpenMP pool is not torch's, and would spin on cores torch needs next.
 numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
 
 # Sums may be reordered (that makes them vectors), but NaN and infinity keep their meaning: a broken row must show.
