@@ -36,7 +36,7 @@ class FinishReason(IntEnum):
 class SamplingParams(Struct, frozen=True, array_like=True):
     """How output tokens are drawn. temperature 0 is greedy; top_k 0 and top_p 1 and min_p 0 switch the filter off."""
 
-    temperature: Annotated[float, Meta(ge=0)] = 1.0
+    temperature: Annotated[float, Meta(ge=0, le=1e6)] = 1.0
     top_k: Annotated[int, Meta(ge=0, lt=1 << 31)] = 0
     top_p: Annotated[float, Meta(gt=0, le=1)] = 1.0
     min_p: Annotated[float, Meta(ge=0, le=1)] = 0.0

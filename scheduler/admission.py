@@ -1,5 +1,6 @@
 """Takes submissions in or refuses them at once: bounded queues, and the time after which coming back is worth it."""
 
+import logging
 from collections import deque
 
 import numpy as np
@@ -11,6 +12,7 @@ from scheduler.from_frontend import score_job_from, stream_from
 from scheduler.recovery import NO_WORKER_LEFT
 from scheduler.stream import StreamKey
 
+log = logging.getLogger("zerolane.scheduler.admission")
 RATE_WINDOW = 64  # finished prefills and scores the measured rate looks back on
 MAX_RETRY_AFTER_S = 120.0
 
@@ -71,18 +73,30 @@ def submit_score(state: EngineState, identity: bytes, record: SubmitScore, rate:
 
 def abort(state: EngineState, identity: bytes, record: Abort) -> None:
     """The frontend lost interest: close without an answer."""
+    if len(record.stream_ids) % 8:
+        log.error("a column of stream ids is cut off", extra={"fields": {"frontend": identity.hex()}})
+        return
     for stream_id in np.frombuffer(record.stream_ids, np.uint64).tolist():
         abort_key(state, StreamKey(identity, stream_id))
 
 
 def abort_frontend(state: EngineState, identity: bytes) -> None:
-    """The frontend is gone: all of its streams and jobs close."""
-    for ledger in state.ledgers.values():
-        for key in [key for key in ledger.by_key if key.frontend == identity]:
-            abort_key(state, key)
-    for queue in state.score_queues.values():
-        for key in [key for key in queue.jobs if key.frontend == identity]:
-            abort_key(state, key)
+    """The frontend's process has ended: all of its streams and jobs close."""
+    for key in _keys_of(state, identity):
+        abort_key(state, key)
+
+
+def fail_frontend(state: EngineState, identity: bytes) -> None:
+    """The frontend cannot be reached: its streams close, and it is told so should it come back."""
+    for key in _keys_of(state, identity):
+        abort_key(state, key)
+        state.frontends.fail(key, ErrorCode.SCHEDULER_LOST, "tokens of this request could not be delivered")
+
+
+def _keys_of(state: EngineState, identity: bytes) -> list[StreamKey]:
+    open_keys = [key for ledger in state.ledgers.values() for key in ledger.by_key]
+    open_keys += [key for queue in state.score_queues.values() for key in queue.jobs]
+    return [key for key in open_keys if key.frontend == identity]
 
 
 def abort_key(state: EngineState, key: StreamKey) -> None:

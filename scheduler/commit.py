@@ -28,11 +28,13 @@ def commit_generate(
     metrics.prefilled_tokens.add(float(flight.num_new.sum() - flight.samples.sum()))
     for slot in slots[columns.row_status != 0].tolist():
         fail_slot(ledger, slot, ErrorCode.STEP_FAILED, BAD_NUMBERS, frontends, metrics)
-    sampled = flight.samples & (ledger.state[slots] != SlotState.CLOSED)
+    # Before anything ends: a stream that finishes now gives its pages back, and only registered ones stay known.
+    for slot in slots[_has_new_full_page(ledger, flight) & (columns.row_status == 0)].tolist():
+        ledger.register_computed_pages(slot)
+    open_slots = (ledger.state[slots] != SlotState.CLOSED) & (ledger.state[slots] != SlotState.FREE)
+    sampled = flight.samples & open_slots & (columns.row_status == 0)
     if sampled.any():
         _append_tokens(ledger, slots[sampled], columns.sampled[sampled].copy(), frontends, metrics)
-    for slot in slots[_has_new_full_page(ledger, flight)].tolist():
-        ledger.register_computed_pages(slot)
     release_leaving(ledger, slots)
 
 
@@ -99,13 +101,18 @@ def _observe_times(ledger: Ledger, slots: Slots, positions: npt.NDArray[np.int32
     if len(later):
         metrics.inter_token.observe_many(now - ledger.last_token_time[later])
     ledger.last_token_time[slots] = now
+    ledger.num_deaths[slots] = 0  # it makes progress: whatever killed workers was not it
     metrics.generation_tokens.add(float(len(slots)))
 
 
 def fail_slot(
     ledger: Ledger, slot: int, code: ErrorCode, message: str, frontends: FrontendOutbox, metrics: ModelMetrics
 ) -> None:
-    """End a running slot's stream with an error, unless it has had its final message."""
+    """End a running slot's stream with an error, unless it has had its final message.
+
+    What its steps computed from here on becomes no prefix for others: something went wrong with it.
+    """
+    ledger.is_broken[slot] = True
     stream = ledger.streams[slot]
     if stream is None or stream.is_closed:
         return
@@ -134,7 +141,10 @@ def commit_score(
             continue
         job.num_done += 1
         by_frontend.setdefault(job.key.frontend, []).append((row, job, pair))
-    for identity, rows in by_frontend.items():
+    for identity, all_rows in by_frontend.items():
+        rows = [(row, job, pair) for row, job, pair in all_rows if not job.is_closed]  # another pair of it failed
+        if not rows:
+            continue
         batch = ScoreBatch(
             np.array([job.key.stream_id for _, job, _ in rows], np.uint64).tobytes(),
             np.array([pair for _, _, pair in rows], np.int32).tobytes(),

@@ -61,6 +61,8 @@ class Ledger:
         self.top_k = np.zeros(max_num_seqs, np.int32)
         self.seed = np.zeros(max_num_seqs, np.int64)
         self.num_cached = _column(max_num_seqs)
+        self.num_deaths = _column(max_num_seqs)  # workers that died with it aboard since its last token
+        self.is_broken = np.zeros(max_num_seqs, np.bool_)  # a step of it failed: its pages must not be shared
         self.stream_id = np.zeros(max_num_seqs, np.uint64)
         self.frontend = np.zeros(max_num_seqs, np.int32)  # index in FrontendOutbox
         self.last_token_time = np.zeros(max_num_seqs, np.float64)
@@ -76,6 +78,10 @@ class Ledger:
     @property
     def num_running(self) -> int:
         return len(self.streams) - len(self._free_slots)
+
+    @property
+    def has_free_slot(self) -> bool:
+        return bool(self._free_slots)
 
     @property
     def to_plan(self) -> npt.NDArray[np.int32]:
@@ -143,8 +149,12 @@ class Ledger:
         self.max_total[slot] = stream.max_total_tokens
         self.state[slot] = SlotState.RUNNING
         self.worker[slot] = worker
-        self._num_admitted += 1
-        self.order[slot] = self._num_admitted
+        if not stream.order:
+            self._num_admitted += 1
+            stream.order = self._num_admitted
+        self.order[slot] = stream.order
+        self.num_deaths[slot] = 0
+        self.is_broken[slot] = False
         self.last_planned[slot] = 0
         self.ignore_eos[slot] = stream.ignore_eos
         self.has_stop_ids[slot] = bool(stream.stop_token_ids)
@@ -175,7 +185,7 @@ class Ledger:
 
     def register_computed_pages(self, slot: int) -> None:
         """Make the slot's newly full pages known to the prefix cache."""
-        if not self.cache.enabled:
+        if not self.cache.enabled or self.is_broken[slot]:
             return
         tokens = self.tokens[slot]
         # A closed stream's last steps computed positions whose tokens were dropped: only committed tokens make a
@@ -210,7 +220,7 @@ class Ledger:
         stream.is_closed = True
         self.by_key.pop(stream.key, None)
         if stream.slot is None:
-            self.waiting.discard(stream)
+            self.waiting.remove(stream)
             return
         self.state[stream.slot] = SlotState.CLOSED
         self.release_if_idle(stream.slot)

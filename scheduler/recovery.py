@@ -15,7 +15,7 @@ from scheduler.ledger import NO_WORKER, Ledger, Slots
 from scheduler.stream import SlotState
 from scheduler.worker_peer import GenerateFlight, ScoreFlight, WorkerPeer
 
-MAX_DEATHS = 3
+MAX_DEATHS = 3  # without a token in between
 CRASH_LOOP = f"{MAX_DEATHS} workers died while this request was being computed"
 NO_WORKER_LEFT = "no worker could be kept running for this model"
 
@@ -42,8 +42,8 @@ def _give_back_slots(state: EngineState, ledger: Ledger, slots: Slots) -> None:
         stream = ledger.streams[slot]
         if stream is None:
             continue
-        stream.num_deaths += 1
-        if stream.num_deaths >= MAX_DEATHS:
+        ledger.num_deaths[slot] += 1
+        if ledger.num_deaths[slot] >= MAX_DEATHS:
             metrics = state.metrics[ledger.card.index]
             fail_slot(ledger, slot, ErrorCode.WORKER_CRASH_LOOP, CRASH_LOOP, state.frontends, metrics)
     release_leaving(ledger, slots)

@@ -98,6 +98,7 @@ class SchedulerProcess:
         self._router = RouterLink(config.address)
         self._loop: StepLoop | None = None
         self._draining: set[int] = set()
+        self._is_last_try_over = False  # no worker will be started again
 
     def run(self) -> None:
         """Until Stop. Raises LinkClosed when the supervisor is gone."""
@@ -158,7 +159,8 @@ class SchedulerProcess:
         link_fd, doorbell_fd = fds
         link = SchedulerLink(Segment.attach(link_fd), record.epoch, Doorbell(doorbell_fd))
         state.workers[record.worker_id] = WorkerPeer(record.worker_id, record.epoch, link)
-        state.is_without_hope = False
+        state.is_without_hope = self._is_last_try_over = False
+        self._draining.discard(record.worker_id)  # whoever had this id before
         for ledger in state.ledgers.values():
             recovery.adopt_orphans(ledger, record.worker_id)
             recovery.balance(ledger, record.worker_id, fair_share(ledger, len(state.live_workers)))
@@ -183,6 +185,7 @@ class SchedulerProcess:
                     peer.link.close()
                     self._num_workers.set(len(state.workers))
                 self._control.send(WorkerDrained(worker_id))
+                self._give_up_without_workers(state)
 
     def _forget_worker(self, loop: StepLoop, record: WorkerGone) -> None:
         state = loop.state
@@ -198,7 +201,11 @@ class SchedulerProcess:
                 recovery.leave_worker(ledger, record.worker_id, others)
                 if others:
                     recovery.adopt_orphans(ledger, others[0])
-        if not state.workers and not record.will_return:
+        self._is_last_try_over = not record.will_return
+        self._give_up_without_workers(state)
+
+    def _give_up_without_workers(self, state: EngineState) -> None:
+        if not state.workers and self._is_last_try_over:
             state.is_without_hope = True
             recovery.fail_everything(state, ErrorCode.NO_WORKER, NO_WORKER_LEFT)
 

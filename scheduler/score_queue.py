@@ -41,17 +41,16 @@ class ScoreQueue:
         self.num_waiting_tokens += job.num_waiting_tokens
 
     def plan(self, budget: StepBudget) -> ScorePlan | None:
-        """Fill a step with pairs, one of each job in turn. A pair longer than the budget goes alone."""
+        """Fill a step with pairs, one of each job in turn. A pair longer than the budget goes alone.
+
+        The first pair that does not fit any more ends the step and begins the next one: nobody overtakes it for ever.
+        """
         pairs: list[tuple[ScoreJob, int]] = []
-        passed = 0  # jobs in a row whose next pair did not fit
-        while self._turns and budget.can_add() and passed < len(self._turns):
+        while self._turns and budget.can_add():
             key, job = next(iter(self._turns.items()))
             length = job.length(job.to_plan[-1])
             if length > budget.tokens and pairs:
-                passed += 1
-                self._turns.move_to_end(key)
-                continue
-            passed = 0
+                break
             pairs.append((job, job.to_plan.pop()))
             budget.add(length)
             self.num_waiting_tokens -= length

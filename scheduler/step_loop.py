@@ -21,6 +21,7 @@ from scheduler.planning import fill_workers
 from scheduler.scheduler_metrics import show_ledger, show_scores
 from scheduler.worker_peer import Flight, GenerateFlight, WorkerPeer
 
+CHECK_PERIOD_S = 1.0  # the invariants take some milliseconds with many pages
 GAUGE_PERIOD_S = 0.1  # gauges are refreshed at least this often while requests are open
 STEP_FAILED = "the model failed to compute a step this request was part of"
 
@@ -38,15 +39,16 @@ class StepLoop:
         self._rate = TokenRate()
         self._was_idle = True
         self._gauges_shown = 0.0
+        self._checked = 0.0
 
     def turn(self) -> None:
         """One round without sleeping."""
         self._receive()
         for peer in list(self.state.workers.values()):
             self.commit_reports(peer)
-        for identity in self.state.frontends.lost:
-            admission.abort_frontend(self.state, identity)
-        self.state.frontends.lost.clear()
+        lost, self.state.frontends.lost = self.state.frontends.lost, []
+        for identity in lost:
+            admission.fail_frontend(self.state, identity)
         fill_workers(self.state)
         self.state.frontends.flush()
         self._rest()
@@ -90,6 +92,7 @@ class StepLoop:
 
     def _receive(self) -> None:
         for identity, record in receive(self._router, self._decoder):
+            self.state.frontends.heard_from(identity)
             match record:
                 case SubmitGenerate():
                     admission.submit_generate(self.state, identity, record, self._rate)
@@ -118,6 +121,7 @@ class StepLoop:
             ledger = self.state.ledgers[flight.model]
             ledger.in_flight[flight.slots] -= 1
             ledger.num_pending[flight.slots] -= flight.samples
+            ledger.is_broken[flight.slots] = True
             for slot in flight.slots.tolist():
                 fail_slot(ledger, slot, ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
             release_leaving(ledger, flight.slots)
@@ -131,8 +135,9 @@ class StepLoop:
         """Gauges; and the invariants, each time the engine has become idle."""
         now = time.monotonic()
         is_idle = self.state.is_idle and not any(peer.flights for peer in self.state.workers.values())
-        if is_idle and not self._was_idle:
+        if is_idle and not self._was_idle and now - self._checked > CHECK_PERIOD_S:
             integrity.check(self.state)
+            self._checked = now
         if is_idle != self._was_idle or now - self._gauges_shown > GAUGE_PERIOD_S:
             self.show_gauges()
             self._gauges_shown = now

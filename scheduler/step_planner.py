@@ -44,7 +44,8 @@ def plan_generate(
     for slot in prefills[np.argsort(ledger.order[prefills])].tolist():
         if not budget.can_add():
             break
-        _add_chunk(ledger, slot, budget, rows, counts)
+        if ledger.state[slot] == SlotState.RUNNING:  # a decode row may have preempted it a moment ago
+            _add_chunk(ledger, slot, budget, rows, counts)
     while budget.can_add() and len(ledger.running_on(worker)) < fair_share:
         slot = _admit_next(ledger, worker, frontends)
         if slot is None:
@@ -77,12 +78,14 @@ def _add_chunk(ledger: Ledger, slot: int, budget: StepBudget, rows: list[int], c
 
 
 def _admit_next(ledger: Ledger, worker: int, frontends: FrontendOutbox) -> int | None:
+    if not ledger.has_free_slot:
+        return None
     for stream in ledger.waiting.scan(MAX_DEFERRED):
         if ledger.is_prefix_being_computed(stream):
             continue
         slot = ledger.admit(stream, worker, frontends.index_of(stream.key.frontend))
         if slot is not None:
-            ledger.waiting.take(stream)
+            ledger.waiting.remove(stream)
         return slot  # not admitted: those behind it must not overtake it for ever
     return None
 

@@ -55,7 +55,7 @@ class Stream:
     num_cached_tokens: int = 0  # prompt tokens taken from the prefix cache at first admission
     admitted: float | None = None  # time.monotonic() of the first admission
     waits_for: tuple[int | str, bytes] | None = None  # key of its first unknown page, when that was looked up last
-    num_deaths: int = 0  # workers that died with it aboard
+    order: int = 0  # of its first admission, from 1; a preempted stream keeps its place
     is_closed: bool = False  # it has had its final message
 
 

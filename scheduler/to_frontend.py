@@ -15,7 +15,7 @@ from ipc.messages import Failed
 from ipc.zmq_link import RouterLink, SendResult
 from scheduler.stream import StreamKey
 
-MAX_OUTBOX_FRAMES = 100_000  # a frontend this far behind is treated as gone
+MAX_OUTBOX_FRAMES = 100_000  # a frontend this far behind is out of reach
 
 log = logging.getLogger("zerolane.scheduler.to_frontend")
 
@@ -24,7 +24,7 @@ log = logging.getLogger("zerolane.scheduler.to_frontend")
 class _Peer:
     identity: bytes
     frames: deque[bytes] = field(default_factory=deque)
-    is_gone: bool = False
+    is_out_of_reach: bool = False
 
 
 class FrontendOutbox:
@@ -36,7 +36,7 @@ class FrontendOutbox:
         self._peers: list[_Peer] = []
         self._index: dict[bytes, int] = {}
         self._backlog: set[int] = set()
-        self.lost: list[bytes] = []  # identities found gone while sending; the loop aborts their streams
+        self.lost: list[bytes] = []  # identities found out of reach while sending; the loop ends their streams
 
     def index_of(self, identity: bytes) -> int:
         """The frontend's index; made at first sight."""
@@ -47,22 +47,28 @@ class FrontendOutbox:
         return index
 
     def send(self, index: int, record: Struct) -> None:
-        """Send now or as soon as possible, after what is already waiting. Dropped when the frontend is gone."""
+        """Send now or as soon as possible, after what waits already; to a frontend out of reach once it is back."""
         peer = self._peers[index]
-        if peer.is_gone:
-            return
         peer.frames.append(encode(record))
-        self._push(index, peer)
+        if not peer.is_out_of_reach:
+            self._push(index, peer)
 
     def fail(self, key: StreamKey, code: ErrorCode, message: str, retry_after_s: float = 0.0) -> None:
         """The one final message of a stream that was refused or cannot go on."""
         self.send(self.index_of(key.frontend), Failed(key.stream_id, code, message, retry_after_s))
 
+    def heard_from(self, identity: bytes) -> None:
+        """A frame came from it: one that was out of reach gets what waits for it."""
+        index = self._index.get(identity)
+        if index is not None and self._peers[index].is_out_of_reach:
+            self._peers[index].is_out_of_reach = False
+            self._push(index, self._peers[index])
+
     def forget(self, identity: bytes) -> None:
         """The frontend's process has ended: nothing is sent to it any more."""
         index = self._index.pop(identity, None)
         if index is not None:
-            self._mark_gone(index)
+            self._give_up(index)
 
     @property
     def has_backlog(self) -> bool:
@@ -78,9 +84,9 @@ class FrontendOutbox:
         while peer.frames:
             result = self._link.send(peer.identity, peer.frames[0])
             if result is SendResult.GONE or len(peer.frames) > self._max_frames:
-                log.warning("frontend is gone, its streams end", extra={"fields": {"frontend": peer.identity.hex()}})
+                log.warning("frontend is out of reach", extra={"fields": {"frontend": peer.identity.hex()}})
                 self.lost.append(peer.identity)
-                self._mark_gone(index)
+                self._give_up(index)
                 return
             if result is SendResult.FULL:
                 self._backlog.add(index)
@@ -88,7 +94,7 @@ class FrontendOutbox:
             peer.frames.popleft()
         self._backlog.discard(index)
 
-    def _mark_gone(self, index: int) -> None:
-        self._peers[index].is_gone = True
+    def _give_up(self, index: int) -> None:
+        self._peers[index].is_out_of_reach = True
         self._peers[index].frames.clear()
         self._backlog.discard(index)

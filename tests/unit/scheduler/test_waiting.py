@@ -38,25 +38,14 @@ def test_priority_then_arrival_then_the_preempted_first() -> None:
     assert queue.num_tokens == 15
 
 
-def test_closed_streams_are_passed_and_no_longer_counted() -> None:
+def test_removing_from_anywhere() -> None:
     queue = WaitingQueue()
     streams = [stream(number) for number in range(4)]
     for waiting in streams:
         queue.push(waiting)
-    for closed in (streams[0], streams[2]):
-        closed.is_closed = True
-        queue.discard(closed)
-    assert order(queue) == [1, 3]
-    assert (queue.num_waiting, queue.num_tokens) == (2, 6)
-
-
-def test_taking_from_the_middle() -> None:
-    queue = WaitingQueue()
-    streams = [stream(number) for number in range(3)]
-    for waiting in streams:
-        queue.push(waiting)
-    queue.take(streams[1])
-    assert order(queue) == [0, 2]
-    queue.take(streams[0])
-    queue.take(streams[2])
+    queue.remove(streams[1])
+    assert order(queue) == [0, 2, 3]
+    assert (queue.num_waiting, queue.num_tokens) == (3, 9)
+    for waiting in (streams[0], streams[3], streams[2]):
+        queue.remove(waiting)
     assert (order(queue), queue.num_waiting, queue.num_tokens) == ([], 0, 0)

@@ -1,0 +1,160 @@
+"""Steps, rows and frontends that fail: what they leave behind must not reach anybody else."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from ipc.codec import encode
+from ipc.errors import ErrorCode
+from ipc.messages import Abort, Hello
+from ipc.step_layout import StepColumns, read_columns
+from ipc.zmq_link import SendResult
+from tests.support.engine_in_process import FRONTEND, GENERATE, Engine, Runs
+from tests.unit.scheduler.test_step_loop import preemptions
+from workers.fake_model import fake_continuation, fake_score
+
+MakeEngine = Callable[..., Engine]
+PROMPT = list(range(60))
+
+
+class BreaksRow:
+    """Runs a model and marks the first row of one of its steps as broken, as NaN logits would."""
+
+    def __init__(self, model: Runs, step: int) -> None:
+        self._model, self._left = model, step
+
+    def run(self, columns: StepColumns) -> None:
+        self._model.run(columns)
+        self._left -= 1
+        if self._left == 0:
+            columns.row_status[0] = 1
+            columns.sampled[0] = -1
+
+
+def check_fresh_answer(engine: Engine, stream_id: int) -> None:
+    engine.submit(stream_id, PROMPT, 6, ignore_eos=True)
+    engine.run()
+    assert engine.seen[stream_id].tokens == fake_continuation(PROMPT, 6, ignore_eos=True)
+
+
+def test_pages_of_a_failed_step_are_no_prefix_for_others(make_engine: MakeEngine) -> None:
+    """The first chunk failed, the second was in flight and succeeded: its pages follow pages nobody ever wrote."""
+    engine = make_engine()
+    engine.submit(1, PROMPT, 6)
+    engine.turn()
+    worker = engine.workers[0]
+    first = worker.link.poll()
+    assert first is not None
+    worker.link.failed(first, "boom")
+    assert worker.work()
+    engine.run()
+    assert engine.seen[1].failed is not None
+    check_fresh_answer(engine, 2)
+
+
+def test_a_broken_row_fails_alone_and_is_no_prefix(make_engine: MakeEngine) -> None:
+    engine = make_engine(max_num_batched_tokens=80)
+    engine.workers[0].models[GENERATE] = BreaksRow(engine.workers[0].models[GENERATE], 1)
+    engine.submit(1, PROMPT, 6)
+    engine.submit(2, [7] * 10, 6, ignore_eos=True)
+    engine.run()
+    failed = engine.seen[1].failed
+    assert failed is not None
+    assert failed.code is ErrorCode.STEP_FAILED
+    assert engine.seen[1].tokens == []
+    assert engine.seen[2].tokens == fake_continuation([7] * 10, 6, ignore_eos=True)
+    check_fresh_answer(engine, 3)
+
+
+def test_a_stream_of_one_token_leaves_its_prefix(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    for stream_id in range(2):
+        engine.submit(stream_id, PROMPT, 1)
+        engine.run()
+    assert engine.seen[1].num_cached == 48
+
+
+def test_preempting_a_prefill_while_a_step_is_planned(make_engine: MakeEngine) -> None:
+    """A decoding stream takes the pages of a prefill that the same plan was about to continue.
+
+    With one token a step the prefill never gets its turn while the other decodes: nothing of it is in flight, so it
+    is gone at once when its pages are needed.
+    """
+    engine = make_engine(num_pages=5, max_model_len=64, max_num_batched_tokens=1)
+    engine.submit(1, [1] * 10, 50, ignore_eos=True)
+    for _ in range(14):
+        engine.turn()
+        engine.workers[0].work()
+    engine.submit(2, [2] * 40, 10, ignore_eos=True)
+    engine.run()
+    assert preemptions(engine) > 0
+    assert engine.seen[1].tokens == fake_continuation([1] * 10, 50, ignore_eos=True)
+    assert engine.seen[2].tokens == fake_continuation([2] * 40, 10, ignore_eos=True)
+
+
+def test_malformed_abort_harms_nobody(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    engine.submit(1, PROMPT, 6, ignore_eos=True)
+    engine.router.incoming.append((FRONTEND, encode(Abort(b"abc"))))
+    engine.run()
+    assert engine.seen[1].tokens == fake_continuation(PROMPT, 6, ignore_eos=True)
+
+
+def test_a_frontend_out_of_reach_is_told_what_it_lost_when_it_is_back(
+    make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = make_engine()
+    engine.submit(1, PROMPT, 50, ignore_eos=True)
+    engine.turn()
+    with monkeypatch.context() as patch:
+        patch.setattr(engine.router, "send", lambda identity, frame: SendResult.GONE)
+        for _ in range(6):
+            engine.workers[0].work()
+            engine.turn()
+    engine.router.incoming.append((FRONTEND, encode(Hello(0, 1))))
+    engine.run()
+    failed = engine.seen[1].failed
+    assert failed is not None
+    assert failed.code is ErrorCode.SCHEDULER_LOST
+    check_fresh_answer(engine, 2)
+
+
+def test_a_long_pair_is_not_overtaken_for_ever(make_engine: MakeEngine) -> None:
+    engine = make_engine(max_model_len=256)
+    engine.submit_score(1, [[1] * 16] * 100)
+    engine.submit_score(2, [[2] * 16] * 100)
+    engine.submit_score(3, [[3] * 20])
+    for _ in range(8):
+        engine.turn()
+        engine.workers[0].work()
+    engine.turn()
+    assert engine.seen[3].scores == {0: fake_score([3] * 20)}
+    engine.run()
+
+
+def test_deaths_count_only_without_progress(make_engine: MakeEngine) -> None:
+    engine = make_engine()
+    engine.submit(1, PROMPT, 40, ignore_eos=True)
+    for _ in range(5):
+        for _ in range(4):
+            engine.turn()
+            engine.workers[0].work()
+        engine.turn()
+        engine.kill_worker(0)
+        engine.add_worker(0)
+    engine.run()
+    assert engine.seen[1].tokens == fake_continuation(PROMPT, 40, ignore_eos=True)
+
+
+def test_results_are_read_from_the_block(make_engine: MakeEngine) -> None:
+    """What the harness' worker writes is what the scheduler reads: the block, not a copy."""
+    engine = make_engine()
+    engine.submit(1, [1, 2], 1)
+    engine.turn()
+    flight = engine.workers[0].peer.flights[0]
+    assert engine.workers[0].work()
+    columns = read_columns(engine.state.writer.results(flight))
+    assert columns.sampled.tolist() == fake_continuation([1, 2], 1)
+    assert isinstance(columns.sampled, np.ndarray)
+    engine.run()
