@@ -75,21 +75,23 @@ def test_a_stream_of_one_token_leaves_its_prefix(make_engine: MakeEngine) -> Non
     assert engine.seen[1].num_cached == 48
 
 
-def test_preempting_a_prefill_while_a_step_is_planned(make_engine: MakeEngine) -> None:
+@pytest.mark.parametrize("length", [9, 10])  # the page is needed in the first or the second plan of a turn
+def test_preempting_a_prefill_while_a_step_is_planned(make_engine: MakeEngine, length: int) -> None:
     """A decoding stream takes the pages of a prefill that the same plan was about to continue.
 
-    With one token a step the prefill never gets its turn while the other decodes: nothing of it is in flight, so it
+    The worker does both steps before the scheduler's next turn, so nothing of the prefill is in flight then, and it
     is gone at once when its pages are needed.
     """
-    engine = make_engine(num_pages=5, max_model_len=64, max_num_batched_tokens=1)
-    engine.submit(1, [1] * 10, 50, ignore_eos=True)
-    for _ in range(14):
-        engine.turn()
-        engine.workers[0].work()
+    engine = make_engine(num_pages=5, max_model_len=64, max_num_batched_tokens=2)
+    engine.submit(1, [1] * length, 50, ignore_eos=True)
     engine.submit(2, [2] * 40, 10, ignore_eos=True)
+    for _ in range(100):
+        engine.turn()
+        while engine.workers[0].work():
+            pass
     engine.run()
     assert preemptions(engine) > 0
-    assert engine.seen[1].tokens == fake_continuation([1] * 10, 50, ignore_eos=True)
+    assert engine.seen[1].tokens == fake_continuation([1] * length, 50, ignore_eos=True)
     assert engine.seen[2].tokens == fake_continuation([2] * 40, 10, ignore_eos=True)
 
 
