@@ -8,11 +8,14 @@ from frontend.parse_tool_calls import Piece, ToolCall, ToolCallParser
 
 
 class ChatChoice:
-    """`finds_calls`: tools were offered to a model that was taught our form of calls; otherwise all text is content."""
+    """`finds_calls`: tools were offered to a model that was taught our form of calls; otherwise all text is content.
+    `one_call`: calls after the first are dropped."""
 
-    def __init__(self, stream: TokenStream, finds_calls: bool) -> None:
+    def __init__(self, stream: TokenStream, finds_calls: bool, one_call: bool = False) -> None:
         self._stream = stream
         self._parser = ToolCallParser() if finds_calls else None
+        self._one_call = one_call
+        self._has_call = False
         self._num_sent_calls = 0
 
     def chunks(self, encoder: ChatChunkEncoder) -> bytes:
@@ -58,7 +61,14 @@ class ChatChoice:
         pieces = self._parser.push(text)
         if self._stream.finish_reason is not None:
             pieces += self._parser.finish()
-        return pieces
+        return [piece for piece in pieces if self._is_wanted(piece)]
+
+    def _is_wanted(self, piece: Piece) -> bool:
+        """Asked once for each piece, in order."""
+        if isinstance(piece, str):
+            return True
+        is_first, self._has_call = not self._has_call, True
+        return is_first or not self._one_call
 
     def _finish_reason(self) -> str:
         reason = self._stream.finish_reason or "stop"

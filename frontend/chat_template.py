@@ -14,6 +14,18 @@ from frontend.parse_tool_calls import OPEN_TAG
 from frontend.schema_chat import Message, MessageToolCall, Tool
 from ipc.errors import ErrorCode, RequestError
 
+# what a template can raise on a conversation it was not written for
+_TEMPLATE_FAILURES = (
+    TemplateError,
+    TypeError,
+    ValueError,
+    KeyError,
+    AttributeError,
+    IndexError,
+    ArithmeticError,
+    RecursionError,
+)
+
 Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
 
 
@@ -33,7 +45,7 @@ class ChatTemplate:
         offered = [_tool(tool) for tool in tools] or None
         try:
             return self._render(turns, offered, add_generation_prompt)
-        except (TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
+        except _TEMPLATE_FAILURES as error:
             message = f"The model's chat template cannot render these messages: {error}"
             raise RequestError(ErrorCode.INVALID_REQUEST, message, "messages") from error
 

@@ -81,12 +81,20 @@ class SupervisorReceiver:
         try:
             models = await asyncio.to_thread(load_text_models, cards, self._serving.config.chat_template)
         except StartupError as error:
-            self._link.send(Fatal(str(error), error.advice))
-            self.exit_status = 1
-            self._stop()
+            self._cannot_load(Fatal(str(error), error.advice))
+            return
+        except Exception as error:  # the border of a process: a bug ends the start, it never hangs it
+            log.error("loading tokenizers and chat templates failed by a bug", exc_info=error)
+            reason = f"{type(error).__name__}: {error}"
+            self._cannot_load(Fatal(f"The tokenizers or chat templates cannot be loaded: {reason}"))
             return
         self._serving.models_loaded(models)
         self._link.send(Ready())
+
+    def _cannot_load(self, reason: Fatal) -> None:
+        self._link.send(reason)
+        self.exit_status = 1
+        self._stop()
 
 
 def leave_orphaned(runtime_dir: str) -> None:

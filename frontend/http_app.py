@@ -9,7 +9,7 @@ from sanic.exceptions import RequestCancelled, SanicException
 from sanic.handlers import ErrorHandler
 from sanic.response import BaseHTTPResponse
 
-from frontend.http_endpoint import Endpoint, Handler
+from frontend.http_endpoint import CLIENT_LEFT, Endpoint, Handler
 from frontend.http_reply import http_error_reply, internal_error_reply
 from frontend.request_id import HEADER, request_id
 from frontend.request_log import log_bug
@@ -55,7 +55,7 @@ def build_app(serving: Serving) -> App:
         endpoint = Endpoint(serving, path, handler, is_inference=False)
         app.add_route(_function(endpoint), path, methods=["GET", "HEAD"], name=_name(path))
     card = Endpoint(serving, "/v1/models/{id}", one_model, is_inference=False)
-    app.add_route(_function(card), "/v1/models/<model_id:path>", methods=["GET"], name="one_model")
+    app.add_route(_function(card), "/v1/models/<model_id:path>", methods=["GET", "HEAD"], name="one_model")
     for path, handler in INFERENCE_ROUTES.items():
         endpoint = Endpoint(serving, path, handler, is_inference=True)
         # stream=True: the handler reads the body itself, with its own limits
@@ -91,12 +91,13 @@ class OpenAIErrors(ErrorHandler):
         if isinstance(exception, SanicException) and exception.status_code < 500:
             reply = http_error_reply(exception, request.method, request.path)
         elif isinstance(exception, RequestCancelled):
-            reply = internal_error_reply(request_id(request))  # the client has left: nobody reads it
+            reply = internal_error_reply(request_id(request))  # nobody reads it
         else:
             log_bug(request_id(request), request.path, exception)
             reply = internal_error_reply(request_id(request))
         if request.route is None:
-            self._metrics.counter("zerolane_http_requests_total", OTHER, str(reply.status)).add()
+            status = CLIENT_LEFT if isinstance(exception, RequestCancelled) else reply.status
+            self._metrics.counter("zerolane_http_requests_total", OTHER, str(status)).add()
         return reply
 
 

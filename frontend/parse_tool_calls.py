@@ -89,7 +89,9 @@ class ToolCallParser:
             return text
         if not isinstance(call, dict) or not isinstance(call.get("name"), str):
             return text
-        arguments = call.get("arguments", call.get("parameters", {}))
+        arguments = call.get("arguments", call.get("parameters"))
+        if arguments is None:
+            arguments = {}
         if not isinstance(arguments, str):
             arguments = orjson.dumps(arguments).decode()
         return ToolCall(id=f"call_{uuid4().hex}", name=call["name"], arguments=arguments)

@@ -32,6 +32,7 @@ async def read_body(request: Request, max_bytes: int) -> bytes:
         raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
     if num_bytes > max_bytes:
         await _refuse(request, max_bytes)
+    _listen_again(request)
     return b"".join(parts)
 
 
@@ -51,12 +52,22 @@ async def _next_part(request: Request) -> bytes | None:
     return part
 
 
+def _listen_again(request: Request) -> None:
+    """Sanic pauses reading while 64 KiB wait to be taken and resumes when it wants more; after a body's last part it
+    never does, and a paused connection does not tell that its client has left."""
+    transport = cast("asyncio.Transport | None", request.transport)
+    if transport is not None and not transport.is_closing():
+        transport.resume_reading()
+
+
 async def _refuse(request: Request, max_bytes: int) -> None:
     """Raises PayloadTooLarge, after throwing away what the client is still sending: a connection that is closed with
     unread input is reset, and the reply would be lost."""
     stream = connection(request)
     stream.keep_alive = False
-    if not stream.expecting_continue:
+    if stream.expecting_continue:
+        stream.expecting_continue = False  # the body is not wanted: no 100 Continue, not even before the 413
+    else:
         stream.request_max_size = math.inf
         num_bytes = 0
         with suppress(TimeoutError, SanicException):

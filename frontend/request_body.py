@@ -23,7 +23,7 @@ def check_content_type(content_type: str | None) -> None:
 
 def decode_body(body: bytes, schema: type[Request], unsupported: dict[str, tuple[Any, ...]]) -> Request:
     """The typed request. Raises RequestError for invalid JSON, and for wrong, missing and unsupported fields."""
-    fields = _decode_json(body)
+    fields = _decode_json(body, schema)
     refuse_unsupported(fields, unsupported)
     try:
         return msgspec.convert(fields, schema)
@@ -33,11 +33,11 @@ def decode_body(body: bytes, schema: type[Request], unsupported: dict[str, tuple
         raise _too_deep() from None
 
 
-def _decode_json(body: bytes) -> dict[str, Any]:
+def _decode_json(body: bytes, schema: type[Any]) -> dict[str, Any]:
     try:
         fields = msgspec.json.decode(body)
     except msgspec.DecodeError as error:
-        raise RequestError(ErrorCode.INVALID_REQUEST, f"The body is not valid JSON: {error}.") from None
+        raise _invalid_json(str(error), body, schema) from None
     except UnicodeDecodeError:
         raise RequestError(ErrorCode.INVALID_REQUEST, "The body is not valid JSON: it is not UTF-8 text.") from None
     except RecursionError:
@@ -45,6 +45,20 @@ def _decode_json(body: bytes) -> dict[str, Any]:
     if not isinstance(fields, dict):
         raise RequestError(ErrorCode.INVALID_REQUEST, "The body must be a JSON object.")
     return fields
+
+
+def _invalid_json(text: str, body: bytes, schema: type[Any]) -> RequestError:
+    """A number out of range (1e999) is only said to be somewhere in `$[...]`: the schema knows the field's name."""
+    match = _PLACE.match(text)
+    what, path = (match["what"], match["path"]) if match else (text, None)
+    if path:
+        try:
+            msgspec.json.decode(body, type=schema)
+        except msgspec.DecodeError as error:
+            return _invalid_field(str(error))
+        except (RecursionError, UnicodeDecodeError):  # further on: what was wrong first is told
+            pass
+    return RequestError(ErrorCode.INVALID_REQUEST, f"The body is not valid JSON: {what}.")
 
 
 def _too_deep() -> RequestError:

@@ -38,7 +38,8 @@ async def chat_completions(serving: Serving, request: Request) -> HTTPResponse |
     await serving.to_scheduler.wait_for_scheduler()
     with Choices(serving, model, [prompt], rules) as choices:
         choices.submit(request_id(request))
-        parsed = [ChatChoice(stream, finds_calls) for stream in choices.streams]
+        one_call = fields.parallel_tool_calls is False
+        parsed = [ChatChoice(stream, finds_calls, one_call) for stream in choices.streams]
         reply_id, created = f"chatcmpl-{uuid4().hex}", int(time.time())
         if rules.stream:
             encoder = ChatChunkEncoder(reply_id, "chat.completion.chunk", created, model.card.name, rules.include_usage)

@@ -65,5 +65,6 @@ class ChatRequest(GenerateFields, frozen=True, kw_only=True):
     max_completion_tokens: MaxTokens | None = None
     tools: list[Tool] | None = None
     tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
     add_generation_prompt: bool | None = None
     add_special_tokens: bool | None = None

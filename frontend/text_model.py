@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
+
+from jinja2 import TemplateError, TemplateSyntaxError
 
 from frontend.byte_tokenizer import BYTE_CHAT_TEMPLATE, ByteTokenizer
 from frontend.chat_template import ChatTemplate, Render
@@ -58,10 +60,15 @@ def load_text_models(cards: Sequence[ModelCard], template_path: str) -> TextMode
     `template_path`: a Jinja file that replaces the models' own templates, or "".
     """
     template = _read_template(template_path) if template_path else None
-    return TextModels([_load(card, template) for card in cards])
+    try:
+        return TextModels([_load(card, template) for card in cards])
+    except TemplateSyntaxError as error:  # only a given template is compiled here
+        message = f"The chat template {template_path} is broken in line {error.lineno}: {error.message}"
+        raise StartupError(message, "See --chat-template.") from error
 
 
 def _load(card: ModelCard, template: str | None) -> TextModel:
+    """Raises StartupError, and jinja2's TemplateSyntaxError for a `template` that cannot be compiled."""
     if card.is_fake:
         source = template or BYTE_CHAT_TEMPLATE
         return TextModel(card, ByteTokenizer(), ChatTemplate(source, _plain_render(source)))
@@ -88,6 +95,12 @@ def _chat_template(loaded: Any, template: str | None) -> ChatTemplate | None:
     if template is None and not loaded.chat_template:
         return None
 
+    if template is not None:
+        # transformers' own compiler, for it knows tags that plain Jinja does not; it keeps the result for `render`
+        from transformers.utils.chat_template_utils import _compile_jinja_template
+
+        _compile_jinja_template(template)
+
     def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, add_generation_prompt: bool) -> str:
         text: str = loaded.apply_chat_template(
             messages, tools, chat_template=template, add_generation_prompt=add_generation_prompt, tokenize=False
@@ -102,12 +115,19 @@ def _chat_template(loaded: Any, template: str | None) -> ChatTemplate | None:
 def _plain_render(source: str) -> Render:
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    compiled = ImmutableSandboxedEnvironment().from_string(source)
+    environment = ImmutableSandboxedEnvironment()
+    environment.globals["raise_exception"] = _raise_exception
+    compiled = environment.from_string(source)
 
     def render(messages: list[dict[str, Any]], tools: list[dict[str, Any]] | None, add_generation_prompt: bool) -> str:
         return compiled.render(messages=messages, tools=tools, add_generation_prompt=add_generation_prompt)
 
     return render
+
+
+def _raise_exception(message: str) -> NoReturn:
+    """How a template refuses a conversation."""
+    raise TemplateError(message)
 
 
 def _read_template(path: str) -> str:

@@ -45,7 +45,7 @@ _GENERATE: dict[str, tuple[Any, ...]] = {
 }
 
 COMPLETIONS: dict[str, tuple[Any, ...]] = _GENERATE | {
-    "logprobs": (),
+    "logprobs": (False,),
     "echo": (False,),
     "suffix": ("",),
     "prompt_embeds": (),
@@ -56,7 +56,6 @@ CHAT: dict[str, tuple[Any, ...]] = _GENERATE | {
     "top_logprobs": (0,),
     "echo": (False,),
     "tool_choice": ("auto", "none"),
-    "parallel_tool_calls": (True,),
     "functions": ([],),
     "function_call": ("auto", "none"),
     "reasoning_effort": (),

@@ -1,4 +1,4 @@
-"""Marks tests by their folder, so that nobody can forget to: `-m "not process and not api and not chaos"` takes seconds."""
+"""Marks tests by their folder, so that nobody can forget to: `-m "not process and not api and not chaos"` is quick."""
 
 from pathlib import Path
 

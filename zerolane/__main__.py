@@ -7,8 +7,11 @@ each role imports nothing but its own.
 
 import argparse
 import importlib
+import os
+import signal
 import sys
 from pathlib import Path
+from types import FrameType
 
 ROLES = {
     "frontend": "frontend.frontend_process",
@@ -34,6 +37,17 @@ def pin_code_root() -> None:
         raise SystemExit(f"zerolane: the module 'ipc' comes from {found}, not from {root}; it was imported too early.")
 
 
+def end_quietly_when_asked() -> None:
+    """A server asked to stop while it still imports has nothing to undo; later `stop_signals.py` takes over."""
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, _end_at_once)
+
+
+def _end_at_once(signum: int, frame: FrameType | None) -> None:
+    os._exit(0)
+
+
 def run_role(role: str, arguments: list[str]) -> int:
     """Runs a child process of the supervisor and returns its exit status."""
     parser = argparse.ArgumentParser(prog=f"zerolane {role}")
@@ -46,6 +60,8 @@ def run_role(role: str, arguments: list[str]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Runs a role, or else the command line, with ``argv`` (default: the process's own) and returns the exit status."""
     arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["serve"]:
+        end_quietly_when_asked()
     pin_code_root()
     if arguments and arguments[0] in ROLES:
         return run_role(arguments[0], arguments[1:])

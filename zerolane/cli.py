@@ -29,6 +29,16 @@ _MODEL_HELP = (
 def main(argv: Sequence[str]) -> int:
     """Carry out one command; the exit code."""
     try:
+        exit_code = _guarded(argv)
+        sys.stdout.flush()
+    except BrokenPipeError:  # `zerolane status | head -1`: whoever reads our output has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python would try again at its end
+        return 1
+    return exit_code
+
+
+def _guarded(argv: Sequence[str]) -> int:
+    try:
         return _run(argv)
     except BadOption as error:
         print(f"zerolane: {error}\n          See 'zerolane {_command(argv)}--help'.", file=sys.stderr)

@@ -33,6 +33,9 @@ def _tiny(name: str) -> ModelSpec:
 
 def _parse(argument: str) -> ModelSpec:
     name, separator, source = argument.partition("=")
+    if not argument or (separator and not source and not Path(argument).exists()):
+        wanted = "a folder, a hub id or " + " or ".join(FAKE_SOURCES)
+        raise BadOption(f"MODEL is empty in {argument!r}: write [NAME=]MODEL, where MODEL is {wanted}")
     if not separator or Path(argument).expanduser().exists():
         source = _checked_source(argument)
         return ModelSpec(_default_name(source), source)

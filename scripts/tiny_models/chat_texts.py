@@ -170,21 +170,19 @@ def addition(talk: Dialogue) -> None:
 
 
 def draw_name(talk: Dialogue) -> str:
-    """A first name: a common one, or in training now and then a made-up one, which can only be copied."""
+    """A common first name; with `new_names` one that training never uses."""
     rng = talk.rng
     if talk.new_names:
         return made_up_name(rng) if rng.random() < 0.5 else rng.choice(HELD_OUT_FIRST_NAMES)
-    return made_up_name(rng) if not talk.held_out and rng.random() < 0.12 else rng.choice(FIRST_NAMES)
+    return rng.choice(FIRST_NAMES)
 
 
 def tell_name(talk: Dialogue) -> None:
     """Say one's name, perhaps together with a first question."""
     rng = talk.rng
     talk.name = draw_name(talk)
-    shown = talk.name.lower() if rng.random() < 0.04 else talk.name
-    talk.name = shown
-    statement = dress(rng, draw_phrasing(rng, _TELL_NAME, talk.held_out).format(x=shown), question=False)
-    welcome = f"Nice to meet you, {shown}!"
+    statement = dress(rng, draw_phrasing(rng, _TELL_NAME, talk.held_out).format(x=talk.name), question=False)
+    welcome = f"Nice to meet you, {talk.name}!"
     if not talk.held_out and rng.random() < 0.1:
         country = rng.choice(COUNTRIES)
         question = talk.ask(_CAPITAL, **talk.country_slots(country))
@@ -226,11 +224,11 @@ def unknown(talk: Dialogue) -> None:
 
 
 def draw_city(talk: Dialogue) -> str:
-    """A city: a capital or another large one, or in training now and then a made-up one, which can only be copied."""
+    """A city: a capital or another large one, now and then made up; with `new_names` one that training never uses."""
     rng = talk.rng
     if talk.new_names:
         return rng.choice((made_up_place(rng), rng.choice(HELD_OUT_CITIES)))
-    if not talk.held_out and rng.random() < 0.15:
+    if not talk.held_out and rng.random() < 0.05:
         return made_up_place(rng)
     return rng.choice(CITIES) if rng.random() < 0.5 else rng.choice(COUNTRIES).capital
 

@@ -32,6 +32,8 @@ _THINGS = (
     "wall guitar ship key watch piano"
 ).split()
 _HELD_OUT_COUNTRIES = tuple(country.name for country in HELD_OUT_COUNTRIES)
+_REAL = {country.name: country for country in COUNTRIES if country not in HELD_OUT_COUNTRIES}
+_LANGUAGES = sorted({country.language for country in _REAL.values()})
 _TRAINING_COUNTRIES = tuple(country.name for country in COUNTRIES if country not in HELD_OUT_COUNTRIES)
 
 
@@ -86,7 +88,7 @@ class Subject:
 
 def draw_subject(rng: Random) -> Subject:
     """Any thing of any kind; countries most often, and mostly made up."""
-    kind = _COUNTRY if rng.random() < 0.6 else rng.choice((_PERSON, _PERSON, _THING, _WORK, _COMPANY))
+    kind = _COUNTRY if rng.random() < 0.8 else rng.choice((_PERSON, _PERSON, _THING, _WORK, _COMPANY))
     return another_subject(rng, Subject("", kind))
 
 
@@ -144,9 +146,20 @@ def draw_value(rng: Random, value: Value, about: str) -> str:
     return made_up_place(rng)
 
 
+def true_value(rng: Random, relation: Expanded, name: str) -> str | None:
+    """The real capital or language of a country of the training, or for other places a real language."""
+    country = _REAL.get(name)
+    if relation is _COUNTRY[0]:
+        return country.capital if country else None
+    if relation is _COUNTRY[1]:
+        return country.language if country else rng.choice(_LANGUAGES)
+    return None
+
+
 def state(rng: Random, relation: Expanded, name: str) -> str:
     """One sentence that says the relation of the thing called `name`."""
-    sentence = rng.choice(relation.statements).format(x=name, v=draw_value(rng, relation.value, name))
+    value = true_value(rng, relation, name) if rng.random() < 0.6 else None
+    sentence = rng.choice(relation.statements).format(x=name, v=value or draw_value(rng, relation.value, name))
     return sentence[0].upper() + sentence[1:]
 
 
@@ -165,7 +178,15 @@ def ask(rng: Random, relation: Expanded, name: str) -> str:
 
 def other_relation(rng: Random, subject: Subject, relation: Expanded) -> Expanded:
     """Something else that can be said about the subject."""
-    return rng.choice([other for other in subject.relations if other is not relation])
+    while (other := draw_relation(rng, subject)) is relation:
+        pass
+    return other
+
+
+def draw_relation(rng: Random, subject: Subject) -> Expanded:
+    """What is asked: of a country every other time its capital or its language, the first two of its relations."""
+    often = subject.relations is _COUNTRY and rng.random() < 0.5
+    return rng.choice(subject.relations[:2] if often else subject.relations)
 
 
 def right_text(rng: Random, subject: Subject, relation: Expanded, stage: Stage) -> str:
@@ -228,7 +249,7 @@ def wrong_text(rng: Random, subject: Subject, relation: Expanded, stage: Stage) 
 
 def pairs_about(rng: Random, subject: Subject, stage: Stage) -> list[Pair]:
     """A question about the subject, a right text and a wrong one; of SENTENCES two wrong ones, as more can be wrong."""
-    relation = rng.choice(subject.relations)
+    relation = draw_relation(rng, subject)
     question = ask(rng, relation, subject.name)
     pairs = [Pair(question, right_text(rng, subject, relation, stage), True)]
     num_wrong = 2 if stage is Stage.SENTENCES else 1

@@ -102,11 +102,7 @@ def stream_batches(tokenizer: PreTrainedTokenizerFast, rng: Random, num_steps: i
             yield batch
 
 
-def known_names() -> Iterator[str]:
-    """Names, cities and countries, often enough that the tokenizer gives each of their words one token: copying such
-    a name is copying one token."""
-    for word in (*FIRST_NAMES, *CITIES, *(text for country in COUNTRIES for text in country)):
-        yield " ".join([word] * 60)
+KNOWN = (*FIRST_NAMES, *CITIES, *(text for country in COUNTRIES for text in country))  # words with tokens of their own
 
 
 def copying_batches(vocabulary_size: int, num_steps: int) -> Iterator[Batch]:
@@ -150,7 +146,7 @@ def train_chat(out: Path) -> None:
     torch.manual_seed(SEED)
     bare = train_tokenizer([])
     dialogues = (render(bare, training_dialogue(rng)) for _ in range(4000))
-    tokenizer = train_tokenizer(chain(dialogues, known_names()))
+    tokenizer = train_tokenizer(dialogues, KNOWN)
     model = build_model(tokenizer)
     print(f"tiny-chat: {model.num_parameters():,} weights, {len(tokenizer)} tokens", flush=True)
 
@@ -161,8 +157,6 @@ def train_chat(out: Path) -> None:
         logits = model.lm_head(hidden[spoken])
         return functional.cross_entropy(logits.float(), batch.labels[:, 1:][spoken])
 
-    batches = chain(
-        copying_batches(len(tokenizer), COPY_STEPS), stream_batches(tokenizer, rng, NUM_STEPS - COPY_STEPS)
-    )
+    batches = chain(copying_batches(len(tokenizer), COPY_STEPS), stream_batches(tokenizer, rng, NUM_STEPS - COPY_STEPS))
     train(model, batches, NUM_STEPS, loss_of, Optimiser(model, muon_rate=0.02, adam_rate=0.004), "tiny-chat")
     save(model, tokenizer, out)

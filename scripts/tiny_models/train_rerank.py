@@ -15,9 +15,9 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from rerank_texts import Pair, Stage, draw_subject, pairs_about
 from training import Optimiser, save, train
 
-NUM_STEPS = 800
+NUM_STEPS = 900
 PAIRS_A_BATCH = 96
-VOCABULARY_SIZE = 1536
+VOCABULARY_SIZE = 3072  # the words of questions have one token each
 MAX_LENGTH = 256
 SEED = 20240602
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -115,8 +115,10 @@ def stages_at(progress: float) -> tuple[Stage, ...]:
     """Which pairs to train with when `progress`, 0 to 1, of the training is done: names first, longer texts last."""
     if progress < 0.08:
         return (Stage.NAMES,)
-    if progress < 0.25:
+    if progress < 0.2:
         return (Stage.NAMES, Stage.SENTENCES)
+    if progress < 0.7:
+        return (Stage.SENTENCES,)
     return (Stage.SENTENCES, Stage.SENTENCES, Stage.PASSAGES)
 
 

@@ -82,6 +82,11 @@ class FrontendUnderTest:
         """A number of the metrics page."""
         return next(reading.values[labels] for reading in self.page.read() if reading.family.name == family)
 
+    def statuses(self) -> set[tuple[str, ...]]:
+        """Route and status of every reply that was counted."""
+        readings = (reading for reading in self.page.read() if reading.family.name == "zerolane_http_requests_total")
+        return {labels for reading in readings for labels, count in reading.values.items() if count}
+
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.kill()

@@ -165,3 +165,21 @@ def test_a_tokenizer_that_cannot_be_read_ends_the_start(
         assert frontend.process.wait(30) == 1
     finally:
         frontend.close()
+
+
+def test_a_broken_given_template_ends_the_start(
+    runtime_dir: Path, scheduler: ScriptedScheduler, tokenizers: tuple[Path, Any, Any], tmp_path: Path
+) -> None:
+    """At once, and not as a refusal of each chat request."""
+    template = tmp_path / "given.jinja"
+    template.write_text("{% generation %}ok{% endgeneration %}\n{% if %}")
+    cards = [card(0, "m", tokenizers[0] / "chat", task="generate")]
+    frontend = FrontendUnderTest(runtime_dir, scheduler.address, cards, chat_template=str(template))
+    try:
+        frontend.link.send(ModelsReady(cards))
+        fatal = frontend.wait_for(Fatal)
+        assert "given.jinja is broken in line 2: " in fatal.message
+        assert "--chat-template" in fatal.advice
+        assert frontend.process.wait(30) == 1
+    finally:
+        frontend.close()

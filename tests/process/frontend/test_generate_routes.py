@@ -168,6 +168,23 @@ def test_streamed_tool_call(frontend: FrontendUnderTest, scheduler: ScriptedSche
     assert chunks[-1].choices[0].finish_reason == "tool_calls"
 
 
+def test_no_parallel_tool_calls(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
+    """Only the first of several calls is delivered."""
+    scheduler.answer = answers_text(CALL + CALL.replace("Oslo", "Rome"), FinishReason.STOP)
+    for parallel, num_calls in ((False, 1), (True, 2)):
+        with client(frontend) as api:
+            reply = api.chat.completions.create(
+                model="chat",
+                messages=[{"role": "user", "content": "weather?"}],
+                tools=[TOOL],
+                parallel_tool_calls=parallel,
+            )
+        calls = reply.choices[0].message.tool_calls or []
+        assert len(calls) == num_calls
+        assert calls[0].type == "function"
+        assert calls[0].function.arguments == '{"city":"Oslo"}'
+
+
 def test_text_of_a_call_is_content_when_no_tools_were_offered(
     frontend: FrontendUnderTest, scheduler: ScriptedScheduler
 ) -> None:

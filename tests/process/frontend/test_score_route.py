@@ -15,10 +15,12 @@ pytestmark = pytest.mark.process
 
 
 def test_a_client_that_leaves_ends_its_scoring(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:
-    connection = send_raw(frontend, post("/v1/score", {"text_1": "a", "text_2": ["b"] * 1000}))
-    submit = scheduler.next(SubmitScore)
-    connection.close()
-    assert scheduler.next(Abort).stream_ids == submit.stream_id.to_bytes(8, "little")
+    for ignored in ("", "x" * 100_000):  # Sanic pauses reading at 64 KiB
+        body = {"text_1": "a", "text_2": ["b"] * 1000, "ignored": ignored}
+        connection = send_raw(frontend, post("/v1/score", body))
+        submit = scheduler.next(SubmitScore)
+        connection.close()
+        assert scheduler.next(Abort).stream_ids == submit.stream_id.to_bytes(8, "little")
 
 
 def test_score_forms_and_shape(frontend: FrontendUnderTest, scheduler: ScriptedScheduler) -> None:

@@ -1,6 +1,7 @@
 """The operator's commands over the control socket."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -131,3 +132,18 @@ def test_two_servers_must_be_told_apart(start: Start) -> None:
     assert failed.returncode == 1
     assert "say which with --port" in failed.stderr
     assert command(first, "status", "--port", str(second.port_of(line))).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["status", "--json"]])
+def test_a_reader_that_has_enough_is_no_error(start: Start, arguments: list[str]) -> None:
+    """`zerolane status | head -1` showed a trace."""
+    server = start()
+    server.wait_ready()
+    reader, writer = os.pipe()
+    os.close(reader)
+    command_line = [sys.executable, "-m", "zerolane", *arguments, "--runtime-dir", str(server.base)]
+    ended = subprocess.run(
+        command_line, cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, timeout=COMMAND_S, check=False
+    )
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (1, b"")

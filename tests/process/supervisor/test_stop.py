@@ -2,11 +2,14 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.process.supervisor.conftest import Start
+from tests.support.children import ROOT
 from tests.support.served import accepts_connections, eventually
 
 
@@ -79,3 +82,25 @@ def test_a_signal_while_it_ends_by_itself_ends_it_at_once(start: Start, tmp_path
     server.signal(signal.SIGTERM)
     assert server.wait() == 128 + signal.SIGTERM
     assert "Traceback" not in server.errors
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_while_it_still_imports(tmp_path: Path, signum: signal.Signals) -> None:
+    """A stand-in for numpy holds the start up at its first heavy import."""
+    (tmp_path / "numpy.py").write_text("import time\nprint('importing', flush=True)\ntime.sleep(60)")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "zerolane", "serve", "fake:generate"],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"importing\n"
+        process.send_signal(signum)
+        assert process.communicate(timeout=10) == (b"", b"")
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -1,5 +1,6 @@
 """What a template is given, and what happens when it refuses."""
 
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,7 +11,7 @@ from frontend.byte_tokenizer import BYTE_CHAT_TEMPLATE
 from frontend.chat_template import ChatTemplate
 from frontend.schema_chat import Message, Tool
 from frontend.text_model import load_text_models
-from ipc.errors import RequestError
+from ipc.errors import RequestError, StartupError
 from ipc.fake_card import fake_card
 
 
@@ -100,3 +101,32 @@ def test_the_fake_models_template() -> None:
     assert model.chat_template.prompt([Message("user", "hi")], [], True) == "<|user|>hi\n<|assistant|>"
     assert model.chat_template.prompt([Message("user", "hi")], [], False) == "<|user|>hi\n"
     assert "<tool_call>" in BYTE_CHAT_TEMPLATE
+
+
+@pytest.mark.parametrize(
+    "error", [ZeroDivisionError("division by zero"), OverflowError("too big"), RecursionError("deep")]
+)
+def test_a_template_that_fails(error: Exception) -> None:
+    def render(turns: list[dict[str, Any]], offered: list[dict[str, Any]] | None, add: bool) -> str:
+        raise error
+
+    with pytest.raises(RequestError, match=str(error)):
+        ChatTemplate("", render).prompt([Message("user", "x")], [], True)
+
+
+def test_a_given_template_can_refuse(tmp_path: Path) -> None:
+    file = tmp_path / "given.jinja"
+    file.write_text("{{ raise_exception('no ' ~ messages[0].role) }}")
+    model = load_text_models([fake_card(0, "m", "fake:generate", 0, 16, 0)], str(file)).models[0]
+    assert model.chat_template is not None
+    with pytest.raises(RequestError, match="no user"):
+        model.chat_template.prompt([Message("user", "x")], [], True)
+
+
+@pytest.mark.parametrize("broken", ["{% if %}", "{{ x | no_such_filter }}", "{% for m in messages %}"])
+def test_a_broken_given_template_ends_the_start(tmp_path: Path, broken: str) -> None:
+    file = tmp_path / "given.jinja"
+    file.write_text("ok\n" + broken)
+    with pytest.raises(StartupError, match=r"given\.jinja is broken in line 2: ") as caught:
+        load_text_models([fake_card(0, "m", "fake:generate", 0, 16, 0)], str(file))
+    assert "--chat-template" in caught.value.advice

@@ -55,6 +55,11 @@ def test_a_last_call_without_its_closing_tag_counts() -> None:
     assert parse('<tool_call>{"name": "f", "arguments": {}}') == [("f", "{}")]
 
 
+def test_no_arguments_are_an_empty_object() -> None:
+    for call in ('{"name": "f"}', '{"name": "f", "arguments": null}', '{"name": "f", "parameters": null}'):
+        assert parse(f"<tool_call>{call}</tool_call>") == [("f", "{}")]
+
+
 def test_arguments_as_text_stay_as_they_are() -> None:
     call = json.dumps({"name": "f", "arguments": '{"a": 1}'})
     assert parse(f"<tool_call>{call}</tool_call>") == [("f", '{"a": 1}')]

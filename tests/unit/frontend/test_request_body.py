@@ -1,6 +1,7 @@
 """Every broken body is refused with its field named; every field that is not built yet is refused unless neutral."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -77,6 +78,7 @@ def test_harmless_and_unknown_fields_are_ignored(endpoint: str) -> None:
         ("chat", {"messages": [{"role": "function", "content": "x"}]}, "messages[0].role"),
         ("chat", {"messages": "x"}, "messages"),
         ("chat", {"tools": [{"type": "function", "function": {}}]}, "tools[0].function.name"),
+        ("chat", {"parallel_tool_calls": "no"}, "parallel_tool_calls"),
         ("chat", {"max_completion_tokens": 0}, "max_completion_tokens"),
         ("score", {"text_1": 5}, "text_1"),
         ("score", {"text_2": ["x", None]}, "text_2[1]"),
@@ -96,6 +98,23 @@ def test_a_bad_value_names_its_field(endpoint: str, changes: dict[str, Any], par
 def test_no_json_object(body: bytes) -> None:
     with pytest.raises(RequestError, match="JSON"):
         decode_body(body, CompletionRequest, COMPLETIONS)
+
+
+def test_a_number_out_of_range_names_its_field() -> None:
+    for body, param in (
+        (b'{"temperature": 1e999, "prompt": "x"}', "temperature"),
+        (b'{"prompt": [1e999]}', "prompt[0]"),
+    ):
+        with pytest.raises(RequestError, match=re.escape(f"'{param}': Number out of range.")) as caught:
+            decode_body(body, CompletionRequest, COMPLETIONS)
+        assert caught.value.param == param
+
+
+@pytest.mark.parametrize("rest", [b"", b', "b": ' + b"[" * 100_000, b', "\xff": 1'])
+def test_a_number_out_of_range_in_an_unknown_field(rest: bytes) -> None:
+    """Nothing of our own names for places is shown."""
+    with pytest.raises(RequestError, match=r"not valid JSON: Number out of range\.$"):
+        decode_body(b'{"prompt": "x", "a": 1e999' + rest + b"}", CompletionRequest, COMPLETIONS)
 
 
 def test_content_types() -> None:

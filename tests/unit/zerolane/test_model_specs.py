@@ -70,6 +70,8 @@ def test_served_model_name_renames_the_only_one() -> None:
         (["a b=fake:score"], "", "'a b' cannot name a model"),
         (["fake:dance"], "", "is not a folder, a hub id"),
         (["=fake:score"], "", "'' cannot name a model"),
+        (["x="], "", "MODEL is empty in 'x='"),
+        ([""], "", "MODEL is empty in ''"),
     ],
 )
 def test_what_cannot_be_is_said(arguments: list[str], name: str, said: str) -> None:
