@@ -85,6 +85,6 @@ def test_a_new_worker_holds_no_second_copy_of_the_weights(start_server: StartSer
     assert "PSS" in done.stdout
     after, segments_after = memory_of_all(server)
     assert weights_mib > 400
-    assert segments_before > weights_mib
+    assert segments_before > 0.9 * weights_mib  # pages nobody has touched yet count for nobody
     assert segments_after - segments_before < 0.05 * weights_mib  # mapped twice, there once
     assert after - before < 0.8 * weights_mib  # an interpreter with torch, and nothing of the weights' size on top
