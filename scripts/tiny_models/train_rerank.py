@@ -15,7 +15,7 @@ from transformers import BertConfig, BertForSequenceClassification, PreTrainedTo
 from rerank_texts import Pair, Stage, draw_subject, pairs_about
 from training import Optimiser, save, train
 
-NUM_STEPS = 900
+NUM_STEPS = 1100
 PAIRS_A_BATCH = 96
 VOCABULARY_SIZE = 3072  # the words of questions have one token each
 MAX_LENGTH = 256
