@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ipc.model_card import ModelCard
 from scheduler.prefix_cache import NodeId, PrefixCache, PrefixKey
-from scheduler.stream import Int32Array, SlotState, Stream, StreamKey
+from scheduler.stream import SlotState, Stream, StreamKey
 from scheduler.waiting import WaitingQueue
 
 Slots = npt.NDArray[np.intp]
@@ -267,9 +267,6 @@ class Ledger:
         """
         self.num_planned[slots] = self.num_computed[slots]
         self.num_pending[slots] = self.in_flight[slots] = 0
-
-    def committed_tokens(self, slot: int) -> Int32Array:
-        return self.tokens[slot, : self.num_tokens[slot]]
 
 
 def _column(size: int) -> npt.NDArray[np.int32]:

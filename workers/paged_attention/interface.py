@@ -5,7 +5,6 @@ brings some new tokens of some sequences, all in one flattened row. Keys and val
 first; then every new token attends to the positions of its own sequence up to itself.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,9 +72,6 @@ class AttentionBackend(Protocol):
         Returns [tokens, heads, value dim] in the query's type, valid until the next call.
         """
         ...
-
-
-AttentionFactory = Callable[[], AttentionBackend]
 
 
 def write_pages(pages: LayerPages, key: torch.Tensor, value: torch.Tensor, plan: AttentionPlan) -> None:
