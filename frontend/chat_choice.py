@@ -3,8 +3,8 @@
 from typing import Any
 
 from frontend.chunk_encoder import ChatChunkEncoder
-from frontend.open_streams import TokenStream
 from frontend.parse_tool_calls import Piece, ToolCall, ToolCallParser
+from frontend.token_stream import TokenStream
 
 
 class ChatChoice:

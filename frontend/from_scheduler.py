@@ -1,19 +1,29 @@
 """Everything that comes from the scheduler: routes each row of a batch to its open stream.
 
 This is the hot path of the process: one frame a step holds the tokens of all streams; its columns are parsed once.
+What is lost on the way, the scheduler itself included, is asked for again (`submissions.py`): no stream has a gap.
 """
 
 import logging
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from frontend.open_streams import OpenStreams, ScoreStream, TokenStream
+from frontend.bugs import NOT_BUGS
+from frontend.open_streams import OpenStreams
+from frontend.score_stream import ScoreStream
+from frontend.submissions import Submissions
 from frontend.to_scheduler import ToScheduler
+from frontend.token_stream import TokenStream
+from ipc import fault_points
 from ipc.codec import Decoder
 from ipc.errors import ErrorCode, ProtocolError, RequestError
 from ipc.messages import Failed, FromScheduler, ScoreBatch, TokenBatch, Welcome
 
-SCHEDULER_LOST_MESSAGE = "The scheduler was lost while this request was open; please send it again."
+SCHEDULER_LOST = "The scheduler was lost several times while this request was open; please send it again."
+ANSWER_LOST = "Internal error: an answer of the scheduler was lost several times."
+TOKEN_LOST = "Internal error: a token of this answer was lost several times."
 
 log = logging.getLogger("zerolane.frontend.from_scheduler")
 _decoder: Decoder[FromScheduler] = Decoder(FromScheduler)
@@ -22,17 +32,19 @@ _decoder: Decoder[FromScheduler] = Decoder(FromScheduler)
 class SchedulerReceiver:
     """Takes frames off the link and gives them to the streams."""
 
-    def __init__(self, streams: OpenStreams, to_scheduler: ToScheduler) -> None:
+    def __init__(self, streams: OpenStreams, submissions: Submissions, to_scheduler: ToScheduler) -> None:
         self._streams = streams
+        self._submissions = submissions
         self._to_scheduler = to_scheduler
         self._scheduler_epoch: int | None = None
 
     def on_frame(self, frame: bytes) -> None:
-        """One frame. A frame that cannot be understood ends all open streams: their tokens may have been in it."""
+        """One frame. Of one that cannot be understood nobody knows what was in it: all open streams begin anew."""
         try:
             record = _decoder.decode(frame)
             match record:
                 case TokenBatch():
+                    fault_points.reach("frontend.received")
                     self._on_tokens(record)
                 case ScoreBatch():
                     self._on_scores(record)
@@ -40,43 +52,55 @@ class SchedulerReceiver:
                     self._on_failed(record)
                 case Welcome():
                     self._on_welcome(record)
-        except (ProtocolError, ValueError) as error:
+        except (ProtocolError, ValueError) as error:  # numpy says ValueError to a column that is cut off
             log.error("the scheduler sent a frame that cannot be used", extra={"fields": {"error": str(error)}})
-            self._streams.fail_all(ErrorCode.STEP_FAILED, "Internal error: an answer of the scheduler was lost.")
+            if self._to_scheduler.is_welcomed and len(self._streams):
+                self._begin_anew(ErrorCode.STEP_FAILED, ANSWER_LOST)
 
-    def scheduler_gone(self) -> None:
-        """The scheduler died: its open streams end, and the link is made anew for its successor."""
-        self._streams.fail_all(ErrorCode.SCHEDULER_LOST, SCHEDULER_LOST_MESSAGE)
+    def scheduler_gone(self, successor_epoch: int) -> None:
+        """The scheduler died. Tokens that it had sent count; the rest of the open streams waits for its successor."""
+        self._to_scheduler.take_rest()
+        if self._scheduler_epoch is None or self._scheduler_epoch < successor_epoch:  # else it was faster than the news
+            self._begin_anew(ErrorCode.SCHEDULER_LOST, SCHEDULER_LOST)
+
+    def _begin_anew(self, code: ErrorCode, message: str) -> None:
+        if len(self._streams):
+            log.warning("open streams will be submitted again", extra={"fields": {"streams": len(self._streams)}})
         self._to_scheduler.connect(self.on_frame)
+        self._submissions.scheduler_lost(code, message)
 
     def _on_welcome(self, record: Welcome) -> None:
-        if self._scheduler_epoch is not None and record.scheduler_epoch != self._scheduler_epoch:
-            # no message of the supervisor came first; streams of the old epoch have nobody who computes them
-            self._streams.fail_all(ErrorCode.SCHEDULER_LOST, SCHEDULER_LOST_MESSAGE)
-        self._scheduler_epoch = record.scheduler_epoch
+        known, self._scheduler_epoch = self._scheduler_epoch, record.scheduler_epoch
+        if self._to_scheduler.is_welcomed and record.scheduler_epoch != known:
+            # no message of the supervisor came first; whoever had our streams is gone
+            self._begin_anew(ErrorCode.SCHEDULER_LOST, SCHEDULER_LOST)
+            return
         self._to_scheduler.welcomed()
+        self._submissions.resume()
 
     def _on_tokens(self, batch: TokenBatch) -> None:
         finished: list[int] = []
-        unwanted: list[int] = []  # finished here, by a stop string, but not at the scheduler
-        for stream_id, position, token_id, finish, num_cached in zip(
+        unwanted: list[int] = []  # finished here, by a stop string or a bug, but not at the scheduler
+        for stream_id, position, token_id, finish, num_cached in _rows(
             np.frombuffer(batch.stream_ids, "<u8").tolist(),
             np.frombuffer(batch.positions, "<i4").tolist(),
             np.frombuffer(batch.token_ids, "<i4").tolist(),
             batch.finish,
             np.frombuffer(batch.num_cached, "<i4").tolist(),
-            strict=True,
         ):
             stream = self._streams.get(stream_id)
             if not isinstance(stream, TokenStream):
-                continue  # given up meanwhile
+                continue  # given up, or submitted again under another number
             if position != stream.num_tokens and token_id >= 0:
                 if position > stream.num_tokens:
-                    finished.append(stream_id)
-                    unwanted.append(stream_id)
                     self._lost_token(stream, position)
                 continue  # an earlier position: it came twice and counts once
-            stream.push(token_id, finish, num_cached)
+            try:
+                stream.push(token_id, finish, num_cached)
+            except NOT_BUGS:
+                raise
+            except BaseException as error:  # noqa: BLE001 - the border of a stream: a bug in its text ends it alone
+                stream.fail(error)
             if stream.is_finished:
                 finished.append(stream_id)
                 if not finish:
@@ -88,13 +112,14 @@ class SchedulerReceiver:
     def _lost_token(self, stream: TokenStream, position: int) -> None:
         fields = {"stream": stream.stream_id, "expected": stream.num_tokens, "got": position}
         log.error("a token of a stream is missing", extra={"fields": fields})
-        stream.fail(RequestError(ErrorCode.STEP_FAILED, "Internal error: a token of this answer was lost."))
+        self._submissions.submit_again(stream, ErrorCode.STEP_FAILED, TOKEN_LOST)
 
     def _on_scores(self, batch: ScoreBatch) -> None:
-        stream_ids = np.frombuffer(batch.stream_ids, "<u8").tolist()
-        pair_indexes = np.frombuffer(batch.pair_indexes, "<i4").tolist()
-        logits = np.frombuffer(batch.logits, "<f4").tolist()  # one label a pair: others are refused at the door
-        for stream_id, pair_index, logit in zip(stream_ids, pair_indexes, logits, strict=True):
+        for stream_id, pair_index, logit in _rows(
+            np.frombuffer(batch.stream_ids, "<u8").tolist(),
+            np.frombuffer(batch.pair_indexes, "<i4").tolist(),
+            np.frombuffer(batch.logits, "<f4").tolist(),  # one label a pair: others are refused at the door
+        ):
             stream = self._streams.get(stream_id)
             if isinstance(stream, ScoreStream):
                 stream.push(pair_index, logit)
@@ -103,6 +128,17 @@ class SchedulerReceiver:
 
     def _on_failed(self, record: Failed) -> None:
         stream = self._streams.get(record.stream_id)
-        if stream is not None:
-            self._streams.remove([record.stream_id])
-            stream.fail(RequestError(record.code, record.message, retry_after_s=record.retry_after_s or None))
+        if stream is None:
+            return
+        if record.code is ErrorCode.SCHEDULER_LOST:  # it could not reach us for a while, and closed the stream
+            self._submissions.submit_again(stream, record.code, record.message)
+            return
+        self._streams.remove([record.stream_id])
+        stream.fail(RequestError(record.code, record.message, retry_after_s=record.retry_after_s or None))
+
+
+def _rows(*columns: Sequence[Any]) -> "zip[tuple[Any, ...]]":
+    """The rows of equal-length columns. Raises ProtocolError before the first row when they are not."""
+    if len({len(column) for column in columns}) > 1:
+        raise ProtocolError(f"columns of different lengths: {[len(column) for column in columns]}")
+    return zip(*columns, strict=True)

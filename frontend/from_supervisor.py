@@ -11,10 +11,23 @@ import shutil
 from collections.abc import Callable, Sequence
 
 from frontend.from_scheduler import SchedulerReceiver
+from frontend.leaving import leave
 from frontend.serving import Serving
 from frontend.text_model import load_text_models
 from ipc.control_link import ControlLink, LinkClosed
-from ipc.control_messages import Drain, Drained, Fatal, ModelsReady, Readiness, Ready, SchedulerGone, Stop, ToChild
+from ipc.control_messages import (
+    Drain,
+    Drained,
+    Fatal,
+    ModelsReady,
+    Ping,
+    Pong,
+    Readiness,
+    Ready,
+    SchedulerGone,
+    Stop,
+    ToChild,
+)
 from ipc.errors import ErrorCode, ProtocolError, StartupError
 from ipc.model_card import ModelCard
 
@@ -62,12 +75,17 @@ class SupervisorReceiver:
                 self._loading = asyncio.get_running_loop().create_task(self._load(cards))
             case Readiness(ready, reason):
                 serving.not_ready_reason = None if ready else reason or "not every model answers"
-            case SchedulerGone():
-                self._scheduler.scheduler_gone()
-            case Drain():
+            case SchedulerGone(epoch):
+                self._scheduler.scheduler_gone(epoch)
+            case Ping(number):
+                self._link.send(Pong(number))
+            case Drain(refuse=True):
                 serving.drain(on_idle=self._drained)
+            case Drain():
+                leave(serving, on_left=self._drained)
             case Stop():
-                serving.streams.fail_all(ErrorCode.SHUTTING_DOWN, "The server was stopped before this request ended.")
+                message = "The server was stopped before this request ended."
+                serving.submissions.fail_all(ErrorCode.SHUTTING_DOWN, message)
                 self._stop()
             case _:
                 log.error("unexpected message", extra={"fields": {"kind": type(record).__name__}})

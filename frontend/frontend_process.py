@@ -10,10 +10,12 @@ import signal
 import socket
 import sys
 
+from frontend import listening
 from frontend.from_scheduler import SchedulerReceiver
 from frontend.from_supervisor import SupervisorReceiver, leave_orphaned
 from frontend.http_app import App, build_app
 from frontend.serving import Serving
+from ipc import fault_points
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import Fatal, StartFrontend, ToChild
 from ipc.errors import ZerolaneError
@@ -22,6 +24,7 @@ from ipc.process_log import configure
 
 START_TIMEOUT_S = 30.0
 EXIT_FAILED = 1
+BACKLOG = 1024  # waiting connections; the event loop says it once more to the supervisor's socket, 100 by default
 
 
 def main(control_fd: int) -> int:
@@ -38,6 +41,7 @@ def main(control_fd: int) -> int:
         return EXIT_FAILED
     config = received.record.config
     configure(f"frontend {config.frontend_id}", config.log_format, config.log_level)
+    fault_points.begin_life(config.epoch, "frontend")
     listener = socket.socket(fileno=received.fds[0])
     try:
         serving = Serving(config, MetricsPage.attach(received.fds[1]))
@@ -56,8 +60,9 @@ def hide_torch() -> None:
 
 
 def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket) -> int:
+    listening.use()
     app = build_app(serving)
-    scheduler = SchedulerReceiver(serving.streams, serving.to_scheduler)
+    scheduler = SchedulerReceiver(serving.streams, serving.submissions, serving.to_scheduler)
     supervisor = SupervisorReceiver(link, serving, scheduler, stop=lambda: app.stop(terminate=False))
 
     async def connect(app: App) -> None:
@@ -75,5 +80,12 @@ def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket
     app.register_listener(connect, "before_server_start")
     app.register_listener(say_ready, "after_server_start")
     app.register_listener(disconnect, "after_server_stop")
-    app.run(sock=listener, single_process=True, access_log=False, motd=False, register_sys_signals=False)
+    app.run(
+        sock=listener,
+        single_process=True,
+        access_log=False,
+        motd=False,
+        register_sys_signals=False,
+        backlog=BACKLOG,
+    )
     return supervisor.exit_status

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
-from frontend.open_streams import StreamGroup, TokenStream
 from frontend.request_rules import GenerateRules, choice_sampling, token_column
 from frontend.serving import Serving
+from frontend.stream_group import StreamGroup
 from frontend.text_model import TextModel
-from ipc.messages import SubmitGenerate
+from frontend.token_stream import TokenStream
+from ipc.messages import SamplingParams, SubmitGenerate
 
 
 @dataclass(frozen=True)
@@ -23,38 +24,22 @@ class Prompt:
 class Choices:
     """All choices of one request: index = prompt index * n + i. A context manager: leaving it aborts what is open."""
 
-    def __init__(self, serving: Serving, model: TextModel, prompts: Sequence[Prompt], rules: GenerateRules) -> None:
+    def __init__(
+        self, serving: Serving, model: TextModel, prompts: Sequence[Prompt], rules: GenerateRules, request_id: str
+    ) -> None:
         self._serving = serving
         self._model = model
         self._prompts = prompts
         self._rules = rules
-        self._group = StreamGroup(tells_text=rules.stream)
-        self.streams = [self._new_stream(choice) for choice in range(len(prompts) * rules.num_choices)]
+        self._request_id = request_id
+        self._group: StreamGroup[TokenStream] = StreamGroup(tells_text=rules.stream)
+        self.streams = self._new_streams()
         self._num_open = len(self.streams)  # choices whose end `changed` has not told yet
 
-    def submit(self, request_id: str) -> None:
+    def submit(self) -> None:
         """Hands all streams to the scheduler. Raises RequestError when the link is full; `__exit__` cleans up."""
-        rules = self._rules
-        prompts = [token_column(prompt.token_ids) for prompt in self._prompts]
-        stop_token_ids = token_column(rules.stop_token_ids)
-        samplings = [choice_sampling(rules, choice) for choice in range(rules.num_choices)]
         for stream in self.streams:
-            prompt_index, choice = divmod(stream.choice, rules.num_choices)
-            self._serving.streams.add(stream)
-            self._serving.to_scheduler.submit(
-                SubmitGenerate(
-                    stream_id=stream.stream_id,
-                    request_id=request_id,
-                    model=self._model.card.index,
-                    prompt=prompts[prompt_index],
-                    max_tokens=self._prompts[prompt_index].max_tokens,
-                    sampling=samplings[choice],
-                    stop_token_ids=stop_token_ids,
-                    ignore_eos=rules.ignore_eos,
-                    cache_salt=rules.cache_salt,
-                    priority=rules.priority,
-                )
-            )
+            self._serving.submissions.open(stream)
 
     @property
     def is_open(self) -> bool:
@@ -62,8 +47,8 @@ class Choices:
         return self._num_open > 0
 
     async def changed(self) -> list[TokenStream]:
-        """The choices with something new; waits for it. Raises the RequestError of a choice that failed."""
-        changed = cast("list[TokenStream]", await self._group.changed())
+        """The choices with something new; waits for it. Raises the error of a choice that failed."""
+        changed = await self._group.changed()
         for stream in changed:
             if stream.error is not None:
                 raise stream.error
@@ -72,7 +57,7 @@ class Choices:
         return changed
 
     async def finished(self) -> list[TokenStream]:
-        """All choices, once all have ended. Raises the RequestError of one that failed."""
+        """All choices, once all have ended. Raises the error of one that failed."""
         while self.is_open:
             await self.changed()
         return self.streams
@@ -95,15 +80,30 @@ class Choices:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        still_open = self._serving.streams.remove(stream.stream_id for stream in self.streams)
-        self._serving.to_scheduler.abort(still_open)
+        self._serving.submissions.close(self.streams)
 
-    def _new_stream(self, choice: int) -> TokenStream:
-        return TokenStream(
-            self._serving.streams.new_id(),
-            self._group,
-            choice,
-            self._model.tokenizer.detokenizer(),
-            self._rules.stops,
-            self._rules.stop_token_ids,
+    def _new_streams(self) -> list[TokenStream]:
+        rules = self._rules
+        samplings = [choice_sampling(rules, choice) for choice in range(rules.num_choices)]
+        submits = [self._submit(prompt, sampling) for prompt in self._prompts for sampling in samplings]
+        return [
+            TokenStream(
+                submit, self._group, choice, self._model.tokenizer.detokenizer(), rules.stops, rules.stop_token_ids
+            )
+            for choice, submit in enumerate(submits)
+        ]
+
+    def _submit(self, prompt: Prompt, sampling: SamplingParams) -> SubmitGenerate:
+        rules = self._rules
+        return SubmitGenerate(
+            stream_id=0,
+            request_id=self._request_id,
+            model=self._model.card.index,
+            prompt=token_column(prompt.token_ids),
+            max_tokens=prompt.max_tokens,
+            sampling=sampling,
+            stop_token_ids=token_column(rules.stop_token_ids),
+            ignore_eos=rules.ignore_eos,
+            cache_salt=rules.cache_salt,
+            priority=rules.priority,
         )

@@ -11,6 +11,7 @@ from sanic.response import BaseHTTPResponse
 
 from frontend.http_endpoint import CLIENT_LEFT, Endpoint, Handler
 from frontend.http_reply import http_error_reply, internal_error_reply
+from frontend.read_body import connection
 from frontend.request_id import HEADER, request_id
 from frontend.request_log import log_bug
 from frontend.routes_admin import health, metrics, ready, version
@@ -18,6 +19,7 @@ from frontend.routes_chat import chat_completions
 from frontend.routes_completions import completions
 from frontend.routes_models import list_models, one_model
 from frontend.routes_score import score
+from frontend.routes_workers import scale_workers, show_workers
 from frontend.serving import Serving
 from ipc.metric_families import OTHER
 from ipc.metrics_page import MetricsWriter
@@ -40,7 +42,7 @@ INFERENCE_ROUTES: dict[str, Handler] = {
     "/v1/score": score,
     "/score": score,
 }
-
+WORKERS = "/admin/workers"
 
 App = Sanic[Any, Any]
 
@@ -60,7 +62,11 @@ def build_app(serving: Serving) -> App:
         endpoint = Endpoint(serving, path, handler, is_inference=True)
         # stream=True: the handler reads the body itself, with its own limits
         app.add_route(_function(endpoint), path, methods=["POST"], stream=True, name=_name(path))
-    app.register_middleware(_name_request, "response")
+    show = Endpoint(serving, WORKERS, show_workers, is_inference=False)
+    app.add_route(_function(show), WORKERS, methods=["GET", "HEAD"], name="show_workers")
+    scale = Endpoint(serving, WORKERS, scale_workers, is_inference=False)
+    app.add_route(_function(scale), WORKERS, methods=["POST"], stream=True, name="scale_workers")
+    app.register_middleware(_finishing(serving), "response")
     return app
 
 
@@ -110,8 +116,15 @@ def _function(endpoint: Endpoint) -> Callable[..., Coroutine[Any, Any, HTTPRespo
     return handle
 
 
-def _name_request(request: Request, response: BaseHTTPResponse) -> None:
-    response.headers[HEADER] = request_id(request)
+def _finishing(serving: Serving) -> Callable[[Request, BaseHTTPResponse], None]:
+    """What every response gets before its first byte is sent."""
+
+    def finish(request: Request, response: BaseHTTPResponse) -> None:
+        response.headers[HEADER] = request_id(request)
+        if serving.is_leaving:
+            connection(request).keep_alive = False
+
+    return finish
 
 
 def _name(path: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from sanic import HTTPResponse, Request
 from sanic.exceptions import SanicException
 
+from frontend.bugs import NOT_BUGS
 from frontend.http_reply import internal_error_reply, request_error_reply
 from frontend.read_body import connection
 from frontend.request_id import request_id
@@ -56,6 +57,7 @@ class Endpoint:
                 return await self._handler(self._serving, request, **path)
             self._serving.request_begins()
             try:
+                await self._serving.wait_for_models()
                 return await self._handler(self._serving, request, **path)
             finally:
                 self._serving.request_ends()
@@ -63,9 +65,9 @@ class Endpoint:
             if error.code is ErrorCode.SHUTTING_DOWN:
                 connection(request).keep_alive = False
             return request_error_reply(error)
-        except SanicException:
+        except (SanicException, *NOT_BUGS):
             raise
-        except Exception as error:  # noqa: BLE001 - the border of a request: a bug ends this one request only
+        except BaseException as error:  # noqa: BLE001 - the border of a request: a bug ends this one request only
             log_bug(request_id(request), self._route, error)
             return internal_error_reply(request_id(request))
 

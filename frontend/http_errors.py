@@ -28,7 +28,7 @@ ERROR_FORMS: dict[ErrorCode, ErrorForm] = {
     ErrorCode.CONTEXT_LENGTH_EXCEEDED: ErrorForm(400, "invalid_request_error", "context_length_exceeded"),
     ErrorCode.QUEUE_FULL: ErrorForm(429, "rate_limit_error", "rate_limit_exceeded"),
     ErrorCode.WORKER_CRASH_LOOP: ErrorForm(500, "server_error", "worker_crash_loop"),
-    ErrorCode.SCHEDULER_LOST: ErrorForm(500, "server_error", "scheduler_lost"),
+    ErrorCode.SCHEDULER_LOST: ErrorForm(503, "server_error", "scheduler_lost"),
     ErrorCode.SHUTTING_DOWN: ErrorForm(503, "server_error", "shutting_down"),
     ErrorCode.NO_WORKER: ErrorForm(503, "server_error", "no_worker"),
     ErrorCode.STEP_FAILED: ErrorForm(500, "server_error", "step_failed"),
@@ -37,8 +37,11 @@ ERROR_FORMS: dict[ErrorCode, ErrorForm] = {
 
 # What HTTP itself refuses, by status; anything else below 500 is an invalid request without a code.
 HTTP_FORMS: dict[int, ErrorForm] = {
+    401: ErrorForm(401, "invalid_request_error", "invalid_api_key"),
+    403: ErrorForm(403, "invalid_request_error", "forbidden"),
     404: ErrorForm(404, "invalid_request_error", "unknown_url"),
     405: ErrorForm(405, "invalid_request_error", "method_not_allowed"),
+    409: ErrorForm(409, "invalid_request_error", "conflict"),
     408: ErrorForm(408, "invalid_request_error", "request_timeout"),
     413: ErrorForm(413, "invalid_request_error", "request_too_large"),
     503: ErrorForm(503, "server_error", "unavailable"),

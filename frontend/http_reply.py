@@ -18,6 +18,7 @@ from frontend.http_errors import (
 from ipc.errors import RequestError
 
 JSON = "application/json"
+KEPT_HEADERS = ("allow", "www-authenticate")  # of errors that HTTP handling raises
 INTERNAL_MESSAGE = "Internal error. The server's log has details under the request id {request_id}."
 
 
@@ -41,7 +42,7 @@ def http_error_reply(error: SanicException, method: str, path: str) -> HTTPRespo
         message = f"Not allowed to {method} on {path}"
     else:
         message = str(error) or "Bad Request"
-    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"}
+    headers = {name: value for name, value in (error.headers or {}).items() if name.lower() in KEPT_HEADERS}
     return HTTPResponse(encode_error(error_body(form, message)), form.status, headers, JSON)
 
 

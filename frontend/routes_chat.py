@@ -36,8 +36,8 @@ async def chat_completions(serving: Serving, request: Request) -> HTTPResponse |
     rules = generate_rules(fields, model.card)
     prompt, finds_calls = await _prompt(fields, model, len(body))
     await serving.to_scheduler.wait_for_scheduler()
-    with Choices(serving, model, [prompt], rules) as choices:
-        choices.submit(request_id(request))
+    with Choices(serving, model, [prompt], rules, request_id(request)) as choices:
+        choices.submit()
         one_call = fields.parallel_tool_calls is False
         parsed = [ChatChoice(stream, finds_calls, one_call) for stream in choices.streams]
         reply_id, created = f"chatcmpl-{uuid4().hex}", int(time.time())

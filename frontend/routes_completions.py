@@ -43,8 +43,8 @@ async def completions(serving: Serving, request: Request) -> HTTPResponse | None
     rules = generate_rules(fields, model.card)
     prompts = await _prompts(fields, model, rules)
     await serving.to_scheduler.wait_for_scheduler()
-    with Choices(serving, model, prompts, rules) as choices:
-        choices.submit(request_id(request))
+    with Choices(serving, model, prompts, rules, request_id(request)) as choices:
+        choices.submit()
         reply_id, created = f"cmpl-{uuid4().hex}", int(time.time())
         if rules.stream:
             encoder = ChunkEncoder(reply_id, "text_completion", created, model.card.name, rules.include_usage)

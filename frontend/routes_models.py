@@ -12,11 +12,13 @@ from ipc.model_card import ModelCard
 
 async def list_models(serving: Serving, request: Request) -> HTTPResponse:
     """All served models, in the operator's order."""
+    await serving.wait_for_models()
     return json_reply({"object": "list", "data": [_model(model.card) for model in serving.models.models]})
 
 
 async def one_model(serving: Serving, request: Request, model_id: str) -> HTTPResponse:
     """One model; its id may hold slashes, escaped or not."""
+    await serving.wait_for_models()
     return json_reply(_model(serving.models.named(unquote(model_id)).card))
 
 

@@ -10,13 +10,14 @@ from sanic import HTTPResponse, Request
 
 from frontend import unsupported_fields
 from frontend.http_reply import json_reply
-from frontend.open_streams import ScoreStream, StreamGroup
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
 from frontend.request_id import request_id
 from frontend.schema_score import ScoreRequest
 from frontend.score_pairs import PackedPairs, make_pairs, pack_pairs
+from frontend.score_stream import ScoreStream
 from frontend.serving import Serving
+from frontend.stream_group import StreamGroup
 from frontend.text_model import TextModel
 from frontend.tokenize import off_loop
 from ipc.errors import ErrorCode, RequestError
@@ -47,10 +48,9 @@ async def _scored(
     serving: Serving, model: TextModel, pairs: PackedPairs, priority: int, http_request_id: str
 ) -> list[float]:
     """The raw scores, in order. Leaving early gives the work up."""
-    group = StreamGroup(tells_text=False)
-    stream = ScoreStream(serving.streams.new_id(), group, pairs.num_pairs)
+    group: StreamGroup[ScoreStream] = StreamGroup(tells_text=False)
     submit = SubmitScore(
-        stream_id=stream.stream_id,
+        stream_id=0,
         request_id=http_request_id,
         model=model.card.index,
         lengths=pairs.lengths,
@@ -58,13 +58,13 @@ async def _scored(
         token_type_ids=pairs.type_ids,
         priority=priority,
     )
-    serving.streams.add(stream)
+    stream = ScoreStream(submit, group)
     try:
-        serving.to_scheduler.submit(submit)
+        serving.submissions.open(stream)
         while not stream.is_finished:
             await group.changed()
     finally:
-        serving.to_scheduler.abort(serving.streams.remove([stream.stream_id]))
+        serving.submissions.close([stream])
     if stream.error is not None:
         raise stream.error
     if not np.isfinite(stream.logits).all():

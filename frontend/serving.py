@@ -1,10 +1,14 @@
 """What the routes work with: the state of this process, its models, its open streams and its counters. One object a
 process, made at the start and handed to every handler."""
 
+import asyncio
+import contextlib
+import time
 from collections.abc import Callable
 from enum import Enum, auto
 
 from frontend.open_streams import OpenStreams
+from frontend.submissions import Submissions
 from frontend.text_model import TextModels
 from frontend.to_scheduler import ToScheduler
 from ipc.config import FrontendConfig
@@ -13,6 +17,8 @@ from ipc.metrics_page import MetricsPage, MetricsWriter
 
 LOADING = "models are loading"
 LOADING_RETRY_AFTER_S = 2.0
+SUCCESSOR_LOADS_S = 30.0  # requests wait so long for the models of a process that takes the place of another
+FIRST_EPOCH = 1
 
 
 class Phase(Enum):
@@ -21,6 +27,7 @@ class Phase(Enum):
     LOADING = auto()  # answers /health; the models' tokenizers are not there yet
     SERVING = auto()
     DRAINING = auto()  # open requests go on, new ones are refused
+    LEAVING = auto()  # another process takes over: new requests come on open connections only, and close them
 
 
 class Serving:
@@ -32,10 +39,13 @@ class Serving:
         self.metrics: MetricsWriter = page.writer(config.metrics_slot)
         self.streams = OpenStreams()
         self.to_scheduler = ToScheduler(config.scheduler_address, config.frontend_id, config.epoch)
+        self.submissions = Submissions(self.streams, self.to_scheduler)
         self.phase = Phase.LOADING
         self.not_ready_reason: str | None = LOADING  # None: every model answers
         self.num_open_requests = 0
+        self.idle_since = time.monotonic()  # of use while no request is open
         self._models: TextModels | None = None
+        self._have_models = asyncio.Event()
         self._on_idle: Callable[[], None] | None = None
 
     @property
@@ -49,8 +59,21 @@ class Serving:
     def is_draining(self) -> bool:
         return self.phase is Phase.DRAINING
 
+    @property
+    def is_leaving(self) -> bool:
+        return self.phase is Phase.LEAVING
+
+    async def wait_for_models(self) -> None:
+        """Before `models` in a request: a process that takes the place of another accepts connections before it has
+        its models, but the server is ready, so they wait here. At the server's start they are refused at once."""
+        if self._models is None and self.config.epoch > FIRST_EPOCH:
+            with contextlib.suppress(TimeoutError):  # `models` says the rest
+                async with asyncio.timeout(SUCCESSOR_LOADS_S):
+                    await self._have_models.wait()
+
     def models_loaded(self, models: TextModels) -> None:
         self._models = models
+        self._have_models.set()
         if self.phase is Phase.LOADING:
             self.phase = Phase.SERVING
 
@@ -59,6 +82,10 @@ class Serving:
         self.phase = Phase.DRAINING
         self._on_idle = on_idle
         self._tell_if_idle()
+
+    def begin_to_leave(self) -> None:
+        """Answer, and let every response close its connection."""
+        self.phase = Phase.LEAVING
 
     def request_begins(self) -> None:
         """Admits one inference request. Raises RequestError when none may begin."""
@@ -69,6 +96,7 @@ class Serving:
     def request_ends(self) -> None:
         """The counterpart of a `request_begins` that returned."""
         self.num_open_requests -= 1
+        self.idle_since = time.monotonic()
         self._tell_if_idle()
 
     def _tell_if_idle(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from sanic import HTTPResponse, Request
 
+from frontend.bugs import NOT_BUGS
 from frontend.http_errors import encode_error, request_error_body
 from frontend.http_reply import internal_error_body
 from frontend.request_id import request_id
@@ -42,7 +43,9 @@ async def deliver(request: Request, events: AsyncGenerator[bytes]) -> None:
         if reply is None:
             raise
         last = b"data: " + encode_error(request_error_body(error)) + b"\n\n" + DONE
-    except Exception as error:  # the border of a request whose status is already sent
+    except NOT_BUGS:
+        raise
+    except BaseException as error:  # the border of a request whose status is already sent
         if reply is None:
             raise
         log_bug(request_id(request), request.path, error)

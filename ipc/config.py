@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-Device = Literal["auto", "cpu"]
+Device = Literal["auto", "cpu", "cuda", "fake-cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 AttentionChoice = Literal["auto", "reference", "paged"]
 LogFormat = Literal["human", "json"]
@@ -26,6 +26,7 @@ class LoaderConfig(Struct, frozen=True, kw_only=True):
     """The loader's part."""
 
     models: list[ModelSpec]
+    device: Device = "cpu"
     dtype: DType = "auto"
     task: Literal["auto", "generate", "score"] = "auto"
     max_model_len: int = 0  # 0: the model's own
@@ -39,6 +40,28 @@ class LoaderConfig(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
 
 
+class ForkServerConfig(Struct, frozen=True, kw_only=True):
+    """The fork server's part: what it imports, and how it opens the models its workers are born with."""
+
+    has_real_models: bool
+    max_num_seqs: int  # running slots of each model: size of a worker's table of last tokens
+    batch_invariant: bool = False
+    fake_step_s: float = 0.0  # the fake model takes this long a step
+    log_format: LogFormat = "human"
+    log_level: LogLevel = "info"
+
+
+class KeeperConfig(Struct, frozen=True, kw_only=True):
+    """A keeper's part: it owns the memory of one GPU."""
+
+    pool: int
+    epoch: int  # the generation of what it exports
+    device: Literal["cuda", "fake-cuda"]
+    device_index: int  # among the GPUs this server sees
+    log_format: LogFormat = "human"
+    log_level: LogLevel = "info"
+
+
 class WorkerConfig(Struct, frozen=True, kw_only=True):
     """A worker's part."""
 
@@ -46,8 +69,6 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     epoch: int
     metrics_slot: int
     threads: int  # torch threads, at least 1
-    max_num_seqs: int  # running slots of each model: size of the worker's table of last tokens
-    fake_step_s: float = 0.0  # the fake model takes this long a step
     log_format: LogFormat = "human"
     log_level: LogLevel = "info"
 
@@ -63,6 +84,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True):
     max_waiting_tokens: int
     enable_prefix_caching: bool
     steps_in_flight: int = 2
+    step_timeout: float = 3.0  # seconds a step may take at least before its worker counts as hanging
     log_format: LogFormat = "human"
     log_level: LogLevel = "info"
 
@@ -82,6 +104,7 @@ class FrontendConfig(Struct, frozen=True, kw_only=True):
     log_format: LogFormat = "human"
     log_level: LogLevel = "info"
     version: str = "unknown"  # of the server, for /version
+    admin_key: str = ""  # who may use /admin; empty: nobody
 
 
 class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -96,7 +119,34 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     workers: Annotated[
         int, Meta(ge=1, le=64, description="compute processes; they share one copy of the weights, and the cores")
     ] = 1
-    device: Annotated[Device, Meta(description="where models compute")] = "auto"
+    spares: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=64,
+            description="workers that wait, warm, to take over from one that dies; each costs memory, no cores",
+        ),
+    ] = 0
+    pools: Annotated[
+        int,
+        Meta(ge=1, le=16, description="separate KV memories on this host; workers and requests are spread over them"),
+    ] = 1
+    prefill_workers: Annotated[
+        int,
+        Meta(
+            ge=0, le=64, description="with --decode-workers: these compute prompts only, instead of --workers for both"
+        ),
+    ] = 0
+    decode_workers: Annotated[
+        int, Meta(ge=0, le=64, description="with --prefill-workers: these compute output tokens only")
+    ] = 0
+    device: Annotated[
+        Device,
+        Meta(
+            description="where models compute; auto takes the CPU as long as cuda is new and was never tried on a GPU; "
+            "fake-cuda keeps a GPU's rules in host memory, for tests"
+        ),
+    ] = "auto"
     dtype: Annotated[
         DType, Meta(description="computing type; auto takes the checkpoint's where this machine is fast at it")
     ] = "auto"
@@ -128,6 +178,9 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     attention_backend: Annotated[
         AttentionChoice, Meta(description="auto takes the fastest that supports the model and logs why")
     ] = "auto"
+    batch_invariant: Annotated[
+        bool, Meta(description="the same bits whatever else is computed in the same step: repeatable answers, slower")
+    ] = False
     threads: Annotated[int, Meta(ge=0, description="torch threads of each worker; 0 divides the cores")] = 0
     served_model_name: Annotated[
         str, Meta(description="name clients use for the (only) model; several models: write NAME=MODEL")
@@ -144,6 +197,21 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = False
     revision: Annotated[str, Meta(description="branch, tag or commit of hub models")] = ""
     max_body_bytes: Annotated[int, Meta(ge=1024, description="largest request body; above it 413")] = 32 << 20
+    admin_key: Annotated[
+        str,
+        Meta(
+            description="key for /admin/workers, sent as 'Authorization: Bearer KEY'; better set as "
+            "ZEROLANE_ADMIN_KEY in the environment, where ps does not show it; empty: /admin is closed",
+        ),
+    ] = ""
+    step_timeout: Annotated[
+        float,
+        Meta(
+            gt=0,
+            description="seconds a step may take at least before its worker counts as hanging and is replaced; "
+            "ten times the measured time where that is longer",
+        ),
+    ] = 3.0
     startup_timeout: Annotated[float, Meta(gt=0, description="seconds until every model must answer")] = 600.0
     shutdown_timeout: Annotated[
         float, Meta(ge=0, description="seconds open requests may take after SIGTERM before they are ended")

@@ -5,9 +5,13 @@ sockets, doorbells) reaches it there, descriptors riding on the message that nam
 its end has lost its supervisor and leaves at once.
 """
 
+from typing import Literal
+
 from msgspec import Struct
 
-from ipc.config import FrontendConfig, LoaderConfig, SchedulerConfig, WorkerConfig
+from ipc.config import ForkServerConfig, FrontendConfig, KeeperConfig, LoaderConfig, SchedulerConfig, WorkerConfig
+from ipc.device_memory.interface import MemoryHandle
+from ipc.device_memory.leases import Lease
 from ipc.model_card import ModelCard
 
 # --- supervisor to child ---------------------------------------------------------------------------------------------
@@ -31,6 +35,18 @@ class StartWorker(Struct, frozen=True, tag="start_worker"):
     config: WorkerConfig
 
 
+class StartForkServer(Struct, frozen=True, tag="start_fork_server"):
+    """No descriptors."""
+
+    config: ForkServerConfig
+
+
+class StartKeeper(Struct, frozen=True, tag="start_keeper"):
+    """No descriptors. ModelsReady follows, with those it has for the fork server; answered by KeeperReady."""
+
+    config: KeeperConfig
+
+
 class StartLoader(Struct, frozen=True, tag="start_loader"):
     """No descriptors."""
 
@@ -44,11 +60,49 @@ class WeightSegments(Struct, frozen=True, tag="weight_segments"):
 class ModelsReady(Struct, frozen=True, tag="models_ready"):
     """Weights are loaded and KV is laid out.
 
-    To a worker with descriptors: for each card its weights segment, then for each card with kv_layers its KV segment; a
-    fake card has no weights segment. To frontends and the scheduler without descriptors.
+    To the fork server with descriptors: the weights segment of each card that is not fake, in card order. To frontends
+    and the scheduler without descriptors.
     """
 
     cards: list[ModelCard]
+
+
+class ForkWorker(Struct, frozen=True, tag="fork_worker"):
+    """To the fork server: make a worker. Answered by Forked. Descriptors: [the worker's end of its control link]."""
+
+    worker_id: int
+    epoch: int
+
+
+class PoolReady(Struct, frozen=True, tag="pool_ready"):
+    """To a worker: this pool's KV memory exists. A worker is Ready once it has mapped all pools it was told of first.
+
+    Descriptors: the KV segment of each card with kv_layers, in card order. For a GPU's pool those of fake models only:
+    all else, weights included, lies in `memory`.
+    """
+
+    pool: int
+    more: bool = False  # another PoolReady follows that belongs to the start
+    memory: MemoryHandle | None = None  # a GPU's pool, laid out by `pool_layout.py`
+    lease: Lease | None = None  # the worker's right to use it, to its end or PoolGone
+
+
+class PoolGone(Struct, frozen=True, tag="pool_gone"):
+    """To a worker: no step will name this pool any more; unmap it."""
+
+    pool: int
+
+
+class AddPool(Struct, frozen=True, tag="add_pool"):
+    """To the scheduler, before the first AddWorker of it: a pool with each card's `num_pages` blank pages."""
+
+    pool: int
+
+
+class DrainPool(Struct, frozen=True, tag="drain_pool"):
+    """To the scheduler: move the pool's requests to other pools; answer PoolDrained when no page of it is used."""
+
+    pool: int
 
 
 class LinkWorker(Struct, frozen=True, tag="link_worker"):
@@ -65,6 +119,17 @@ class AddWorker(Struct, frozen=True, tag="add_worker"):
 
     worker_id: int
     epoch: int
+    is_spare: bool = False  # it gets no steps before it is somebody's heir, or UseSpare
+    pool: int = 0  # whose pages its steps use
+    phases: Literal["both", "prefill", "decode"] = "both"
+
+
+class UseSpare(Struct, frozen=True, tag="use_spare"):
+    """To the scheduler: this spare takes steps from now on, as one more worker of `pool`."""
+
+    worker_id: int
+    pool: int = 0
+    phases: Literal["both", "prefill", "decode"] = "both"
 
 
 class DrainWorker(Struct, frozen=True, tag="drain_worker"):
@@ -79,6 +144,8 @@ class WorkerGone(Struct, frozen=True, tag="worker_gone"):
     worker_id: int
     epoch: int
     will_return: bool  # a replacement is being started; False: this was the last try
+    was_asked: bool = False  # it was told to leave: no death
+    heir: int = -1  # the spare that takes its place, pool and phases; -1: none
 
 
 class FrontendGone(Struct, frozen=True, tag="frontend_gone"):
@@ -96,13 +163,25 @@ class Readiness(Struct, frozen=True, tag="readiness"):
 
 
 class SchedulerGone(Struct, frozen=True, tag="scheduler_gone"):
-    """To frontends: the scheduler died; its successor has `epoch`. Open streams end with SCHEDULER_LOST."""
+    """To frontends: the scheduler died; its successor has `epoch`. Open streams are submitted again to it."""
 
     epoch: int
 
 
 class Drain(Struct, frozen=True, tag="drain"):
-    """To frontends: refuse new requests, finish the open ones, answer Drained."""
+    """To frontends: refuse new requests, finish the open ones, answer Drained.
+
+    Not `refuse`: another frontend takes over. Accept no connection any more, answer what still comes on the open ones
+    and close each after that, answer Drained when none is left.
+    """
+
+    refuse: bool = True
+
+
+class Ping(Struct, frozen=True, tag="ping"):
+    """To the scheduler and frontends: answer Pong with the same number; who does not for long is hanging."""
+
+    number: int
 
 
 class Stop(Struct, frozen=True, tag="stop"):
@@ -113,17 +192,26 @@ ToChild = (
     StartFrontend
     | StartScheduler
     | StartWorker
+    | StartForkServer
+    | StartKeeper
     | StartLoader
     | WeightSegments
     | ModelsReady
+    | ForkWorker
+    | PoolReady
+    | PoolGone
+    | AddPool
+    | DrainPool
     | LinkWorker
     | AddWorker
+    | UseSpare
     | DrainWorker
     | WorkerGone
     | FrontendGone
     | Readiness
     | SchedulerGone
     | Drain
+    | Ping
     | Stop
 )
 
@@ -172,6 +260,40 @@ class WorkerDrained(Struct, frozen=True, tag="worker_drained"):
     worker_id: int
 
 
+class PoolDrained(Struct, frozen=True, tag="pool_drained"):
+    """Scheduler: no page of this pool is used and none will be."""
+
+    pool: int
+
+
+class KillWorker(Struct, frozen=True, tag="kill_worker"):
+    """Scheduler: this worker's step is past its deadline, or what it reports is garbled. SIGKILL it; WorkerGone then
+    says that it is truly gone."""
+
+    worker_id: int
+    epoch: int
+    reason: str  # for the log, as the end of a sentence: "worker 0 ..."
+
+
+class Forked(Struct, frozen=True, tag="forked"):
+    """Fork server: the worker's process, reparented to the supervisor."""
+
+    worker_id: int
+    epoch: int
+    pid: int  # 0: it could not be made; `error` says why
+    error: str = ""
+
+
+class KeeperReady(Struct, frozen=True, tag="keeper_ready"):
+    """Keeper: the weights are in the pool, KV pages are zeros, and this is what workers open it with."""
+
+    memory: MemoryHandle
+
+
+class Pong(Struct, frozen=True, tag="pong"):
+    number: int
+
+
 class Drained(Struct, frozen=True, tag="drained"):
     """Frontend: no request is open any more."""
 
@@ -183,4 +305,18 @@ class Fatal(Struct, frozen=True, tag="fatal"):
     advice: str = ""
 
 
-ToSupervisor = Ready | Linked | Inspected | Progress | Loaded | WorkerDrained | Drained | Fatal
+ToSupervisor = (
+    Ready
+    | Linked
+    | Inspected
+    | Progress
+    | Loaded
+    | WorkerDrained
+    | PoolDrained
+    | KillWorker
+    | Forked
+    | KeeperReady
+    | Pong
+    | Drained
+    | Fatal
+)

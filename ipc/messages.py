@@ -66,6 +66,8 @@ class SubmitGenerate(Struct, frozen=True, array_like=True, tag=2):
     ignore_eos: bool = False
     cache_salt: ShortText = ""  # prefix pages are shared only between requests of equal salt
     priority: int = 0  # lower goes first
+    num_output: int = 0  # so many last tokens of `prompt` are output already: the stream goes on after them
+    resumes: bool = False  # it was admitted by a scheduler that died: the queue's bound does not hold for it
 
 
 class SubmitScore(Struct, frozen=True, array_like=True, tag=3):
@@ -80,6 +82,7 @@ class SubmitScore(Struct, frozen=True, array_like=True, tag=3):
     token_ids: TokenColumn  # int32, all pairs one after the other
     token_type_ids: TokenColumn = b""  # int32 of the same length, or empty: all 0
     priority: int = 0
+    resumes: bool = False  # as in SubmitGenerate
 
 
 class Abort(Struct, frozen=True, array_like=True, tag=4):

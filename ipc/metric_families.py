@@ -32,7 +32,7 @@ _REQUEST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.
 OTHER = "other"  # stands for every label value not listed here
 LABEL_VALUES: dict[str, tuple[str, ...]] = {  # "model" is not here: its values come from the served models
     "reason": ("stop", "length", "abort", "error"),
-    "role": ("frontend", "scheduler", "worker", "spare", "loader", "keeper"),
+    "role": ("frontend", "scheduler", "forkserver", "worker", "spare", "loader", "keeper"),
     "route": (
         "/v1/completions",
         "/v1/chat/completions",
@@ -47,6 +47,7 @@ LABEL_VALUES: dict[str, tuple[str, ...]] = {  # "model" is not here: its values 
         "/ready",
         "/version",
         "/metrics",
+        "/admin/workers",
         "/tokenize",
         "/detokenize",
         OTHER,
@@ -68,6 +69,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("zerolane_prompt_tokens_cached_total", C, "Prompt tokens found in the prefix cache.", M),
     Family("zerolane_generation_tokens_total", C, "Output tokens committed.", M),
     Family("zerolane_prefilled_tokens_total", C, "Tokens computed in prefill.", M),
+    Family("zerolane_reprefilled_tokens_total", C, "Tokens computed in prefill once more.", M),
+    Family("zerolane_migrated_pages_total", C, "KV pages copied from one pool to another.", M),
     Family("zerolane_requests_finished_total", C, "Streams that ended, by reason.", ("model", "reason")),
     Family("zerolane_preemptions_total", C, "Running streams sent back to wait.", M),
     Family("zerolane_score_pairs_total", C, "Text pairs scored.", M),
@@ -77,7 +80,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("zerolane_queue_seconds", H, "From arrival to the first step.", M, _WAIT_S),
     Family("zerolane_steps_total", C, "Steps computed.", M),
     Family("zerolane_step_seconds", H, "From giving a step to a worker to its results.", M, _TOKEN_S),
+    Family("zerolane_worker_steps_total", C, "Steps computed by workers, counted by them."),
     Family("zerolane_workers", G, "Workers that take steps."),
+    Family("zerolane_spares", G, "Workers that wait to take over."),
+    Family("zerolane_worker_hangs_total", C, "Workers killed because a step was past its deadline."),
     Family("zerolane_worker_deaths_total", C, "Workers that ended without being asked to."),
     Family("zerolane_process_restarts_total", C, "Processes started again after they ended.", ("role",)),
     Family("zerolane_http_requests_total", C, "HTTP requests answered.", ("route", "status")),

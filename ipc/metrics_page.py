@@ -148,6 +148,8 @@ class MetricsPage:
         self.segment = segment
         self._description = description
         self._values = values  # [num_slots, num_values]
+        names = [family.name for family in description.families]
+        self._plain = {names[one.family]: one.first for one in description.series if not one.label_values}
 
     @classmethod
     def create(cls, model_names: list[str], num_slots: int) -> "MetricsPage":
@@ -191,6 +193,12 @@ class MetricsPage:
             else:
                 values[series.label_values] = float(totals[series.first])
         return readings
+
+    def of_slot(self, slot: int, name: str) -> float:
+        """The value of a counter or gauge without labels that one process writes. Raises ValueError for no such."""
+        if name not in self._plain:
+            raise ValueError(f"there is no metric {name} without labels")
+        return float(self._values[slot, self._plain[name]])
 
     def close(self) -> None:
         """Writers made before keep their memory. Twice is fine."""

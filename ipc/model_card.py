@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 Task = Literal["generate", "score"]
+ComputeDevice = Literal["cpu", "cuda", "fake-cuda"]  # the last: host memory under CUDA's rules, for tests
 
 
 class KvLayer(Struct, frozen=True, array_like=True):
@@ -50,9 +51,10 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
     attention_backend: str = ""  # chosen by the loader, with its reason in `attention_reason`
     attention_reason: str = ""
+    device: ComputeDevice = "cpu"  # where it computes; the same for all real models of a server
     # filled in by the supervisor when memory is laid out:
     block_size: int = 16  # tokens in a KV page
-    num_pages: int = 0  # KV pages of the pool
+    num_pages: int = 0  # KV pages in each pool
 
     @property
     def is_fake(self) -> bool:

@@ -12,6 +12,7 @@ Waking a sleeping reader is not done here: the writer asks `reader_waits` after 
 
 from typing import NamedTuple
 
+from ipc import fault_points
 from ipc.errors import ProtocolError
 from ipc.memory_order import STRONGLY_ORDERED, full_fence
 
@@ -68,6 +69,7 @@ class RingWriter:
         word = self._write_body(kind, payload)
         if not STRONGLY_ORDERED:
             self._fence()  # the body must be visible before its seq; x86 keeps the order of stores by itself
+        fault_points.reach("ring.written")
         self._head += 1
         self._words[word] = self._head
         return True

@@ -7,8 +7,8 @@ results.
 
     | header int64[16] | row columns | token columns | block tables | results |        every column starts on 64 bytes
 
-Two step kinds: GENERATE (rows are streams; a row may be a prefill chunk or one decode token) and SCORE (rows are
-packed text pairs, attention is not causal, there is no KV cache).
+Three step kinds: GENERATE (rows are streams; a row may be a prefill chunk or one decode token), SCORE (rows are packed
+text pairs, attention is not causal, there is no KV cache) and COPY (rows are KV pages that move to another pool).
 """
 
 import math
@@ -31,6 +31,7 @@ FROM_LAST_TOKEN = -1  # in token_ids: use the token this row's slot drew in the 
 class StepKind(IntEnum):
     GENERATE = 1
     SCORE = 2
+    COPY = 3
 
 
 class RowFlag(IntFlag):
@@ -62,6 +63,8 @@ class StepHeader:
     model: int  # index of the model card
     epoch: int  # the worker's epoch: a plan or result of another epoch is dropped
     shape: StepShape
+    pool: int = 0  # whose KV pages the block tables, or a COPY's target pages, name
+    source_pool: int = 0  # whose KV pages a COPY reads
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ class StepColumns:
     token_ids: npt.NDArray[np.int32]  # [tokens]; FROM_LAST_TOKEN in a decode row whose token is not committed yet
     token_type_ids: npt.NDArray[np.int32]  # [tokens] for SCORE, else empty
     block_tables: npt.NDArray[np.int32]  # [rows, table_width] page numbers
+    source_page: npt.NDArray[np.int32]  # [rows] for COPY, else empty: page number in source_pool
+    target_page: npt.NDArray[np.int32]  # [rows] for COPY, else empty: page number in pool
     sampled: npt.NDArray[np.int32]  # result, [rows]: the drawn token, -1 for rows without SAMPLE
     scores: npt.NDArray[np.float32]  # result, [rows, num_labels] raw logits
     row_status: npt.NDArray[np.int32]  # result, [rows]: 0 fine, 1 this row alone failed
@@ -98,6 +103,7 @@ def _aligned(size: int) -> int:
 def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
     rows, tokens = (shape.num_rows,), (shape.num_tokens,)
     score_tokens = tokens if shape.kind is StepKind.SCORE else (0,)
+    copies = rows if shape.kind is StepKind.COPY else (0,)
     return [
         ("num_new", np.int32, rows),
         ("start", np.int32, rows),
@@ -111,6 +117,8 @@ def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
         ("token_ids", np.int32, tokens),
         ("token_type_ids", np.int32, score_tokens),
         ("block_tables", np.int32, (shape.num_rows, shape.table_width)),
+        ("source_page", np.int32, copies),
+        ("target_page", np.int32, copies),
         ("sampled", np.int32, rows),
         ("scores", np.float32, (shape.num_rows, shape.num_labels)),
         ("row_status", np.int32, rows),
@@ -149,7 +157,7 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
     if len(block) < step_bytes(shape):
         raise ProtocolError(f"step of {step_bytes(shape)} bytes does not fit its block of {len(block)}")
     words = np.frombuffer(block, np.int64, HEADER_WORDS)
-    words[:9] = (
+    words[:11] = (
         MAGIC,
         header.step_id,
         header.model,
@@ -159,6 +167,8 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
         shape.num_tokens,
         shape.table_width,
         shape.num_labels,
+        header.pool,
+        header.source_pool,
     )
     return _view(block, header)
 
@@ -169,12 +179,13 @@ def read_columns(block: memoryview) -> StepColumns:
     """
     if len(block) < HEADER_WORDS * 8:
         raise ProtocolError(f"a block of {len(block)} bytes holds no step")
-    magic, step_id, model, epoch, kind, rows, tokens, width, labels = (
-        int(w) for w in np.frombuffer(block, np.int64, 9)
+    magic, step_id, model, epoch, kind, rows, tokens, width, labels, pool, source_pool = (
+        int(w) for w in np.frombuffer(block, np.int64, 11)
     )
-    if magic != MAGIC or kind not in (1, 2) or min(rows, tokens, width, labels) < 0:
+    if magic != MAGIC or kind not in (1, 2, 3) or min(rows, tokens, width, labels) < 0:
         raise ProtocolError("the block does not start with a step header")
-    header = StepHeader(step_id, model, epoch, StepShape(StepKind(kind), rows, tokens, width, labels))
+    shape = StepShape(StepKind(kind), rows, tokens, width, labels)
+    header = StepHeader(step_id, model, epoch, shape, pool, source_pool)
     if len(block) < step_bytes(header.shape):
         raise ProtocolError(f"step {step_id} is longer than its block")
     return _view(block, header)

@@ -133,6 +133,13 @@ class DealerLink:
             self._drain_soon()  # sending may have used up the edge that told of input
         return True
 
+    def deliver_all(self) -> None:
+        """Deliver every frame that is there now, at most as many as the queue holds. For a link whose peer has ended:
+        what it had sent still counts."""
+        for _ in range(HIGH_WATER_MARK):
+            if not self._deliver_one():
+                return
+
     def close(self) -> None:
         """Drops what is still queued; no frame is delivered after this. Twice is fine."""
         if not self._socket.closed:
@@ -148,14 +155,20 @@ class DealerLink:
     def _drain(self) -> None:
         self._drain_is_due = False
         for _ in range(MAX_FRAMES_A_TURN):
-            if self._socket.closed:  # also when on_frame closed us
+            if not self._deliver_one():
                 return
-            try:
-                frame = self._socket.recv(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self._on_frame(frame)
         self._drain_soon()
+
+    def _deliver_one(self) -> bool:
+        """False: there is none, or the link is closed, perhaps by the last `on_frame`."""
+        if self._socket.closed:
+            return False
+        try:
+            frame = self._socket.recv(zmq.NOBLOCK)
+        except zmq.Again:
+            return False
+        self._on_frame(frame)
+        return True
 
 
 def _bound(socket: zmq.Socket[bytes], high_water_mark: int) -> None:

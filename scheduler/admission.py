@@ -45,13 +45,15 @@ def submit_generate(state: EngineState, identity: bytes, record: SubmitGenerate,
         ledger = state.ledgers[record.model]
         if key in ledger.by_key:
             raise RequestError(ErrorCode.INVALID_REQUEST, "this stream id is open already")
-        _check_room(state, ledger.waiting.num_tokens, len(stream.tokens), rate)
+        if not record.resumes:
+            _check_room(state, ledger.waiting.num_tokens, len(stream.tokens), rate)
     except RequestError as error:
         state.frontends.fail(key, error.code, str(error), error.retry_after_s or 0.0)
         return
     ledger.by_key[key] = stream
     ledger.waiting.push(stream)
-    state.metrics[record.model].prompt_tokens.add(stream.num_prompt_tokens)
+    if not record.resumes:
+        state.metrics[record.model].prompt_tokens.add(stream.num_prompt_tokens)
 
 
 def submit_score(state: EngineState, identity: bytes, record: SubmitScore, rate: TokenRate) -> None:
@@ -63,12 +65,14 @@ def submit_score(state: EngineState, identity: bytes, record: SubmitScore, rate:
         queue = state.score_queues[record.model]
         if key in queue.jobs:
             raise RequestError(ErrorCode.INVALID_REQUEST, "this stream id is open already")
-        _check_room(state, queue.num_waiting_tokens, len(job.token_ids), rate)
+        if not record.resumes:
+            _check_room(state, queue.num_waiting_tokens, len(job.token_ids), rate)
     except RequestError as error:
         state.frontends.fail(key, error.code, str(error), error.retry_after_s or 0.0)
         return
     queue.add(job)
-    state.metrics[record.model].prompt_tokens.add(len(job.token_ids))
+    if not record.resumes:
+        state.metrics[record.model].prompt_tokens.add(len(job.token_ids))
 
 
 def abort(state: EngineState, identity: bytes, record: Abort) -> None:

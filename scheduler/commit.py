@@ -5,6 +5,7 @@ import time
 import numpy as np
 import numpy.typing as npt
 
+from ipc import fault_points
 from ipc.errors import ErrorCode
 from ipc.messages import FinishReason, ScoreBatch, TokenBatch
 from ipc.step_layout import StepColumns
@@ -23,25 +24,35 @@ def commit_generate(
     ledger: Ledger, flight: GenerateFlight, columns: StepColumns, frontends: FrontendOutbox, metrics: ModelMetrics
 ) -> None:
     """One GENERATE step is done. `columns` may be released afterwards."""
-    slots = flight.slots
-    _land(ledger, flight)
-    metrics.prefilled_tokens.add(float(flight.num_new.sum() - flight.samples.sum()))
-    for slot in slots[columns.row_status != 0].tolist():
+    slots, counts = flight.slots, ~flight.is_void
+    _land(ledger, flight, metrics)
+    for slot in slots[counts & (columns.row_status != 0)].tolist():
         fail_slot(ledger, slot, ErrorCode.STEP_FAILED, BAD_NUMBERS, frontends, metrics)
+    counts &= columns.row_status == 0
     # Before anything ends: a stream that finishes now gives its pages back, and only registered ones stay known.
-    for slot in slots[_has_new_full_page(ledger, flight) & (columns.row_status == 0)].tolist():
+    for slot in slots[_has_new_full_page(ledger, flight) & counts].tolist():
         ledger.register_computed_pages(slot)
     open_slots = (ledger.state[slots] != SlotState.CLOSED) & (ledger.state[slots] != SlotState.FREE)
-    sampled = flight.samples & open_slots & (columns.row_status == 0)
+    sampled = flight.samples & open_slots & counts
     if sampled.any():
         _append_tokens(ledger, slots[sampled], columns.sampled[sampled].copy(), frontends, metrics)
     release_leaving(ledger, slots)
 
 
-def _land(ledger: Ledger, flight: GenerateFlight) -> None:
-    ledger.in_flight[flight.slots] -= 1
-    ledger.num_computed[flight.slots] += flight.num_new
-    ledger.num_pending[flight.slots] -= flight.samples
+def _land(ledger: Ledger, flight: GenerateFlight, metrics: ModelMetrics) -> None:
+    """The step's rows have made progress: whatever killed workers was not in there."""
+    slots, num_new, samples = flight.slots, flight.num_new, flight.samples
+    ledger.in_flight[slots] -= 1
+    if flight.is_void.any():
+        counts = ~flight.is_void
+        slots, num_new, samples = slots[counts], num_new[counts], samples[counts]
+    before = ledger.num_computed[slots]
+    ledger.num_computed[slots] = before + num_new
+    ledger.num_pending[slots] -= samples
+    ledger.num_deaths[slots] = 0
+    again = ledger.num_once_computed[slots] - before
+    metrics.prefilled_tokens.add(float(num_new.sum() - samples.sum()))
+    metrics.reprefilled_tokens.add(float(np.clip(again, 0, num_new).sum()) if (again > 0).any() else 0.0)
 
 
 def _has_new_full_page(ledger: Ledger, flight: GenerateFlight) -> npt.NDArray[np.bool_]:
@@ -57,6 +68,7 @@ def _append_tokens(
     positions = ledger.num_tokens[slots]
     ledger.tokens[slots, positions] = tokens
     ledger.num_tokens[slots] += 1
+    fault_points.reach("scheduler.committed")
     reasons = finish_reasons(ledger, slots, tokens)
     _observe_times(ledger, slots, positions, metrics)
     _forward(ledger, slots, positions - ledger.num_prompt[slots], tokens, reasons, frontends)
@@ -101,7 +113,6 @@ def _observe_times(ledger: Ledger, slots: Slots, positions: npt.NDArray[np.int32
     if len(later):
         metrics.inter_token.observe_many(now - ledger.last_token_time[later])
     ledger.last_token_time[slots] = now
-    ledger.num_deaths[slots] = 0  # it makes progress: whatever killed workers was not it
     metrics.generation_tokens.add(float(len(slots)))
 
 
@@ -140,6 +151,7 @@ def commit_score(
             fail_job(queue, job, ErrorCode.STEP_FAILED, BAD_NUMBERS, frontends, metrics)
             continue
         job.num_done += 1
+        job.deaths.pop(pair, None)
         by_frontend.setdefault(job.key.frontend, []).append((row, job, pair))
     for identity, all_rows in by_frontend.items():
         rows = [(row, job, pair) for row, job, pair in all_rows if not job.is_closed]  # another pair of it failed

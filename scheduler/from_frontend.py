@@ -33,7 +33,7 @@ def receive(link: RouterLink, decoder: Decoder[ToScheduler]) -> Iterator[tuple[b
 
 
 def stream_from(identity: bytes, record: SubmitGenerate, cards: Sequence[ModelCard]) -> Stream:
-    """The waiting stream a submission asks for. Raises RequestError."""
+    """The waiting stream a submission asks for. Raises RequestError, also when nothing is left of it to generate."""
     card = _card(record.model, cards, "generate")
     tokens = _int32(record.prompt, "prompt")
     if not len(tokens) or int(tokens.min()) < 0 or int(tokens.max()) >= card.vocab_size:
@@ -45,19 +45,25 @@ def stream_from(identity: bytes, record: SubmitGenerate, cards: Sequence[ModelCa
             ErrorCode.CONTEXT_LENGTH_EXCEEDED,
             f"This model's maximum context length is {card.max_model_len} tokens, your prompt has {len(tokens)}.",
         )
+    num_prompt = len(tokens) - record.num_output
+    max_total = min(num_prompt + record.max_tokens, card.max_model_len)
+    if not (record.num_output >= 0 and num_prompt > 0 and len(tokens) < max_total):
+        message = f"{record.num_output} output tokens do not fit {len(tokens)} tokens, of at most {max_total}"
+        raise RequestError(ErrorCode.INVALID_REQUEST, message)
     return Stream(
         key=StreamKey(identity, record.stream_id),
         request_id=record.request_id,
         model=record.model,
         tokens=tokens,
-        num_prompt_tokens=len(tokens),
-        max_total_tokens=min(len(tokens) + record.max_tokens, card.max_model_len),
+        num_prompt_tokens=num_prompt,
+        max_total_tokens=max_total,
         sampling=record.sampling,
         stop_token_ids=frozenset(_int32(record.stop_token_ids, "stop_token_ids").tolist()),
         ignore_eos=record.ignore_eos,
         cache_salt=record.cache_salt,
         priority=record.priority,
         arrived=time.monotonic(),
+        num_once_computed=len(tokens) - 1 if record.num_output else 0,
     )
 
 

@@ -21,7 +21,7 @@ def check(state: EngineState) -> None:
 
 def check_ledger(ledger: Ledger) -> None:
     """One model's slots, counters and pages. Raises RuntimeError."""
-    tables = []
+    tables: dict[int, list[list[int]]] = {}
     for slot, stream in enumerate(ledger.streams):
         if (stream is None) != (ledger.state[slot] == SlotState.FREE):
             raise RuntimeError(f"slot {slot} and its state disagree")
@@ -33,11 +33,14 @@ def check_ledger(ledger: Ledger) -> None:
             not 0
             <= ledger.num_computed[slot]
             <= ledger.num_planned[slot]
-            <= ledger.num_blocks[slot] * ledger.block_size
+            <= ledger.pages.num_blocks[slot] * ledger.block_size
         ):
             raise RuntimeError(f"slot {slot}: computed, planned and covered positions are out of order")
-        tables.append(ledger.block_tables[slot, : ledger.num_blocks[slot]].tolist())
-    ledger.cache.check(tables)
+        tables.setdefault(int(ledger.pages.pool[slot]), []).append(ledger.pages.pages(slot))
+    for migration in ledger.migrations.values():
+        tables.setdefault(migration.target, []).append(migration.pages)
+    for pool, cache in ledger.pages.caches.items():
+        cache.check(tables.get(pool, []))
     open_running = sum(stream is not None and not stream.is_closed for stream in ledger.streams)
     if len(ledger.by_key) != open_running + ledger.waiting.num_waiting:
         raise RuntimeError(

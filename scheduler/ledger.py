@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ipc.model_card import ModelCard
-from scheduler.prefix_cache import NodeId, PrefixCache, PrefixKey
+from scheduler.migration_record import Migration
+from scheduler.slot_pages import SlotPages
 from scheduler.stream import SlotState, Stream, StreamKey
 from scheduler.waiting import WaitingQueue
 
@@ -32,15 +33,13 @@ class Ledger:
     def __init__(self, card: ModelCard, max_num_seqs: int, enable_prefix_caching: bool) -> None:
         self.card = card
         self.block_size = card.block_size
-        self.cache = PrefixCache(card.num_pages, card.block_size, enable_prefix_caching)
+        self.pages = SlotPages(card, max_num_seqs, enable_prefix_caching)
+        self.migrations: dict[int, Migration] = {}  # by slot
         self.waiting = WaitingQueue()
         self.streams: list[Stream | None] = [None] * max_num_seqs
         self.by_key: dict[StreamKey, Stream] = {}
         self._free_slots = list(range(max_num_seqs - 1, -1, -1))
-        width = -(-card.max_model_len // card.block_size)
         self.tokens = np.empty((max_num_seqs, card.max_model_len), np.int32)  # touched lazily: memory follows use
-        self.block_tables = np.zeros((max_num_seqs, width), np.int32)
-        self.num_blocks = _column(max_num_seqs)
         self.num_prompt = _column(max_num_seqs)
         self.num_tokens = _column(max_num_seqs)
         self.num_pending = _column(max_num_seqs)
@@ -61,15 +60,12 @@ class Ledger:
         self.top_k = np.zeros(max_num_seqs, np.int32)
         self.seed = np.zeros(max_num_seqs, np.int64)
         self.num_cached = _column(max_num_seqs)
-        self.num_deaths = _column(max_num_seqs)  # workers that died with it aboard since its last token
+        self.num_deaths = _column(max_num_seqs)  # workers that died computing it since it last made progress
+        self.num_once_computed = _column(max_num_seqs)  # positions whose KV it had in an earlier life in a slot
         self.is_broken = np.zeros(max_num_seqs, np.bool_)  # a step of it failed: its pages must not be shared
         self.stream_id = np.zeros(max_num_seqs, np.uint64)
         self.frontend = np.zeros(max_num_seqs, np.int32)  # index in FrontendOutbox
         self.last_token_time = np.zeros(max_num_seqs, np.float64)
-        self._node: list[NodeId] = [""] * max_num_seqs  # trie node of the last registered page
-        self._num_registered = _column(max_num_seqs)  # pages
-        self._computing: dict[PrefixKey, int] = {}  # the next page each slot will register -> slot
-        self._computing_of: list[PrefixKey | None] = [None] * max_num_seqs
         self._num_admitted = 0
         self.num_preemptions = 0
 
@@ -98,17 +94,7 @@ class Ledger:
 
     # --- admission ---------------------------------------------------------------------------------------------------
 
-    def is_prefix_being_computed(self, stream: Stream) -> bool:
-        """Another running stream computes this one's next page right now: wait for it rather than compute it twice."""
-        if stream.waits_for in self._computing:
-            return True
-        match = self.cache.match(stream.tokens, stream.cache_salt)
-        if len(match.pages) >= (len(stream.tokens) - 1) // self.block_size:
-            return False
-        stream.waits_for = self.cache.key(match.node, stream.tokens, len(match.pages))
-        return stream.waits_for in self._computing
-
-    def admit(self, stream: Stream, worker: int, frontend: int) -> int | None:
+    def admit(self, stream: Stream, worker: int, pool: int, frontend: int) -> int | None:
         """Give a waiting stream a slot, its cached pages and blank ones for the rest of its tokens. None when there
         is no room.
 
@@ -116,24 +102,18 @@ class Ledger:
         """
         if not self._free_slots:
             return None
-        match = self.cache.match(stream.tokens, stream.cache_salt)
-        cached_free = sum(self.cache.pool.ref_counts[page] == 0 for page in match.pages)
-        num_needed = -(-len(stream.tokens) // self.block_size) - len(match.pages)
-        headroom = self.num_running  # one page for each running stream to grow into
-        if num_needed + cached_free + headroom > self.cache.pool.num_free:
+        pages = self.pages
+        match = pages.match(pool, stream.tokens, stream.cache_salt)
+        if not pages.has_room(pool, match, len(stream.tokens)):
             return None
         slot = self._free_slots.pop()
-        for page in match.pages:
-            self.cache.pool.share(page)
-        self.block_tables[slot, : len(match.pages)] = match.pages
+        pages.begin(slot, pool, match)
         self._set_columns(slot, stream, worker, frontend)
-        self.num_blocks[slot] = self._num_registered[slot] = len(match.pages)
         self.num_computed[slot] = self.num_planned[slot] = len(match.pages) * self.block_size
-        self._node[slot] = match.node
-        self.cover(slot, len(stream.tokens))
-        self._expect_next_page(slot)
+        pages.cover(slot, len(stream.tokens))
+        pages.expect_next(slot, self.tokens[slot], stream.num_prompt_tokens)
         if stream.admitted is None:
-            stream.num_cached_tokens = int(self.num_computed[slot])
+            stream.num_cached_tokens = min(int(self.num_computed[slot]), stream.num_prompt_tokens)
             stream.admitted = time.monotonic()
         self.num_cached[slot] = stream.num_cached_tokens
         return slot
@@ -153,7 +133,8 @@ class Ledger:
             self._num_admitted += 1
             stream.order = self._num_admitted
         self.order[slot] = stream.order
-        self.num_deaths[slot] = 0
+        self.num_deaths[slot] = stream.num_deaths
+        self.num_once_computed[slot] = stream.num_once_computed
         self.is_broken[slot] = False
         self.last_planned[slot] = 0
         self.ignore_eos[slot] = stream.ignore_eos
@@ -170,48 +151,14 @@ class Ledger:
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
-    def cover(self, slot: int, num_positions: int) -> bool:
-        """Allocate pages so that the slot's table covers `num_positions`. False when pages ran out; what it got it
-        keeps.
-        """
-        needed = -(-num_positions // self.block_size)
-        while self.num_blocks[slot] < needed:
-            page = self.cache.pool.allocate()
-            if page is None:
-                return False
-            self.block_tables[slot, self.num_blocks[slot]] = page
-            self.num_blocks[slot] += 1
-        return True
-
     def register_computed_pages(self, slot: int) -> None:
-        """Make the slot's newly full pages known to the prefix cache."""
-        if not self.cache.enabled or self.is_broken[slot]:
-            return
-        tokens = self.tokens[slot]
-        # A closed stream's last steps computed positions whose tokens were dropped: only committed tokens make a
-        # prefix.
-        num_full = min(int(self.num_computed[slot]), int(self.num_tokens[slot])) // self.block_size
-        for index in range(int(self._num_registered[slot]), num_full):
-            key = self.cache.key(self._node[slot], tokens, index)
-            self._node[slot] = self.cache.register(int(self.block_tables[slot, index]), key)
-        if num_full > self._num_registered[slot]:
-            self._num_registered[slot] = num_full
-            self._expect_next_page(slot)
+        """Make the slot's newly full pages known to the prefix cache.
 
-    def _expect_next_page(self, slot: int) -> None:
-        self._forget_expected(slot)
-        index = int(self._num_registered[slot])
-        if self.cache.enabled and (index + 1) * self.block_size <= self.num_prompt[slot]:
-            key = self.cache.key(self._node[slot], self.tokens[slot], index)
-            if key not in self._computing:
-                self._computing[key] = slot
-                self._computing_of[slot] = key
-
-    def _forget_expected(self, slot: int) -> None:
-        key = self._computing_of[slot]
-        if key is not None:
-            del self._computing[key]
-            self._computing_of[slot] = None
+        A closed stream's last steps computed positions whose tokens were dropped: only committed tokens make a prefix.
+        """
+        if not self.is_broken[slot]:
+            num_full = min(int(self.num_computed[slot]), int(self.num_tokens[slot])) // self.block_size
+            self.pages.register(slot, self.tokens[slot], num_full, int(self.num_prompt[slot]))
 
     # --- leaving -----------------------------------------------------------------------------------------------------
 
@@ -238,8 +185,9 @@ class Ledger:
         if self.in_flight[slot] or state in (SlotState.RUNNING, SlotState.FREE):
             return
         if state == SlotState.MOVING:
-            self.worker[slot] = self.move_to[slot]
-            self.state[slot] = SlotState.RUNNING
+            if slot not in self.migrations:  # else its last pages are still to be copied
+                self.worker[slot] = self.move_to[slot]
+                self.state[slot] = SlotState.RUNNING
             return
         stream = self._vacate(slot)
         if state == SlotState.PREEMPTED:
@@ -250,10 +198,13 @@ class Ledger:
         if stream is None:
             raise RuntimeError(f"slot {slot} is already free")
         stream.tokens = self.tokens[slot, : self.num_tokens[slot]].copy()
+        stream.num_once_computed = max(stream.num_once_computed, int(self.num_computed[slot]))
+        stream.num_deaths = int(self.num_deaths[slot])
         stream.slot = None
-        self._forget_expected(slot)
-        self.cache.pool.free(self.block_tables[slot, : self.num_blocks[slot]].tolist())
-        self.num_blocks[slot] = self._num_registered[slot] = 0
+        migration = self.migrations.pop(slot, None)
+        if migration is not None:
+            self.pages.free(migration.target, migration.pages)
+        self.pages.give_back(slot)
         self.num_tokens[slot] = self.num_pending[slot] = self.num_planned[slot] = self.num_computed[slot] = 0
         self.state[slot] = SlotState.FREE
         self.worker[slot] = NO_WORKER
@@ -261,12 +212,13 @@ class Ledger:
         self._free_slots.append(slot)
         return stream
 
-    def forget_flight(self, slots: Slots) -> None:
-        """The steps in flight with these slots will never end: back to the last committed position, whose KV is
-        valid.
+    def rewind(self, slots: Slots) -> None:
+        """What is in flight with these slots does not count: back to the last committed position, whose KV is valid.
+
+        The caller takes care of `in_flight`, and that nothing is planned with them before that is 0.
         """
         self.num_planned[slots] = self.num_computed[slots]
-        self.num_pending[slots] = self.in_flight[slots] = 0
+        self.num_pending[slots] = 0
 
 
 def _column(size: int) -> npt.NDArray[np.int32]:

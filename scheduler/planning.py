@@ -1,29 +1,40 @@
-"""Keeps every worker busy: whose turn it is, which model's, and how large the step may be."""
+"""Keeps the pipelines of the workers full: which model's step comes next on which worker."""
 
+from scheduler import migration
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
+from scheduler.placement import Placement
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_budget import StepBudget
 from scheduler.step_planner import plan_generate, take_back
-from scheduler.stream import SlotState
-from scheduler.worker_peer import WorkerPeer
+from scheduler.suspects import suspects_on
+from scheduler.worker_peer import CopyFlight, WorkerPeer
 
 
 def fill_workers(state: EngineState) -> None:
     """Give each live worker steps until its pipeline is full or nothing is left to compute."""
-    for peer in state.live_workers:
-        while len(peer.flights) < state.config.steps_in_flight and _plan_step(state, peer):
+    live = state.live_workers
+    placements = {model: Placement(ledger, live, state.closed_pools) for model, ledger in state.ledgers.items()}
+    for peer in live:
+        while len(peer.flights) < state.config.steps_in_flight and _plan_step(state, peer, placements):
             pass
 
 
-def _plan_step(state: EngineState, peer: WorkerPeer) -> bool:
-    """One step of the first model, in turn, that has work. False: none has, or the arena is full."""
+def _plan_step(state: EngineState, peer: WorkerPeer, placements: dict[int, Placement]) -> bool:
+    """One step of the first model, in turn, that has work. False: none has, or the arena is full.
+
+    A suspect comes before everything else, and waits until the worker is empty.
+    """
+    suspicious = [model for model in range(len(state.cards)) if _has_suspect(state, peer, model)]
+    if peer.is_busy_alone or (suspicious and peer.flights):
+        return False
+    if not suspicious and _submit_copies(state, peer):
+        return True
     num_models = len(state.cards)
-    for offset in range(num_models):
-        model = (peer.next_model + offset) % num_models
+    for model in suspicious or [(peer.next_model + offset) % num_models for offset in range(num_models)]:
         budget = StepBudget(state.config.max_num_batched_tokens, state.config.max_num_seqs)
         ledger, queue = state.ledgers.get(model), state.score_queues.get(model)
-        if (ledger is not None and _submit_generate(state, peer, ledger, budget)) or (
+        if (ledger is not None and _submit_generate(state, peer, ledger, budget, placements[model])) or (
             queue is not None and _submit_score(state, peer, queue, budget)
         ):
             peer.next_model = (model + 1) % num_models
@@ -32,10 +43,19 @@ def _plan_step(state: EngineState, peer: WorkerPeer) -> bool:
     return False
 
 
-def _submit_generate(state: EngineState, peer: WorkerPeer, ledger: Ledger, budget: StepBudget) -> bool:
+def _has_suspect(state: EngineState, peer: WorkerPeer, model: int) -> bool:
+    ledger, queue = state.ledgers.get(model), state.score_queues.get(model)
+    if ledger is not None and ledger.by_key:
+        return len(suspects_on(ledger, peer.worker_id)) > 0
+    return queue is not None and queue.has_suspect_next
+
+
+def _submit_generate(
+    state: EngineState, peer: WorkerPeer, ledger: Ledger, budget: StepBudget, placement: Placement
+) -> bool:
     if not ledger.by_key:
         return False
-    plan = plan_generate(ledger, peer.worker_id, fair_share(ledger, len(state.live_workers)), budget, state.frontends)
+    plan = plan_generate(ledger, peer, placement, budget, state.frontends)
     if plan is None:
         return False
     if state.writer.submit_generate(peer, ledger, plan):
@@ -56,9 +76,13 @@ def _submit_score(state: EngineState, peer: WorkerPeer, queue: ScoreQueue, budge
     return False
 
 
-def fair_share(ledger: Ledger, num_workers: int) -> int:
-    """Streams one of `num_workers` workers should be responsible for, at most."""
-    total = (
-        len(ledger.slots_in(SlotState.RUNNING)) + len(ledger.slots_in(SlotState.MOVING)) + ledger.waiting.num_waiting
-    )
-    return -(-total // max(1, num_workers))
+def _submit_copies(state: EngineState, peer: WorkerPeer) -> bool:
+    """Pages for streams that come to this worker's pool; never two such steps in a row while streams run here."""
+    if peer.flights and isinstance(peer.flights[-1], CopyFlight):
+        return False
+    for model, ledger in state.ledgers.items():
+        plan = migration.plan_copies(ledger, peer.pool)
+        if plan is not None and state.writer.submit_copies(peer, model, ledger.block_size, plan):
+            migration.take_off(ledger, plan)
+            return True
+    return False

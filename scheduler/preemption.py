@@ -1,8 +1,8 @@
 """Who gives way when KV pages run out.
 
-The stream of the highest priority number, and among those the one admitted last, gives all its pages back and waits
-again; its committed tokens are kept and computed again later, as far as the prefix cache has lost them. Nobody else
-is asked while pages are already on their way back.
+Of its pool, the stream of the highest priority number, and among those the one admitted last, gives all its pages
+back and waits again; its committed tokens are kept and computed again later, as far as the prefix cache has lost them.
+Nobody else is asked while pages are already on their way back.
 """
 
 import numpy as np
@@ -13,10 +13,11 @@ from scheduler.stream import SlotState
 
 def make_room(ledger: Ledger, needy: int) -> None:
     """Preempt one stream, perhaps `needy` itself, unless pages of a leaving slot will be free soon."""
+    is_near = ledger.pages.pool == ledger.pages.pool[needy]
     leaving = (ledger.state == SlotState.PREEMPTED) | (ledger.state == SlotState.CLOSED)
-    if leaving.any():
+    if (leaving & is_near).any():
         return
-    running = ledger.slots_in(SlotState.RUNNING).tolist()
+    running = np.flatnonzero((ledger.state == SlotState.RUNNING) & is_near).tolist()
     victim = max(running, key=lambda slot: (_priority(ledger, slot), ledger.order[slot]), default=needy)
     ledger.preempt(victim)
     ledger.num_preemptions += 1

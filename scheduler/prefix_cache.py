@@ -9,14 +9,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from scheduler.block_pool import BlockPool
-from scheduler.stream import Int32Array
+from scheduler.stream import Int32Array, PrefixKey
 
 NodeId = int | str  # a page's number in the trie, or the salt of a root
-
-
-class PrefixKey(NamedTuple):
-    parent: NodeId
-    tokens: bytes  # int32 token ids of one full page
 
 
 class PrefixMatch(NamedTuple):

@@ -1,7 +1,7 @@
-"""What happens to the steps in flight on a worker that died, and to streams no worker is left for.
+"""What happens to the steps in flight on a worker that died, to its streams, and to those no worker is left for.
 
 KV outlives the worker: positions below num_computed are valid, so a stream goes on at its last committed token on any
-other worker of the pool. A stream that was aboard too many deaths fails alone: it may be what kills them.
+other worker of its pool. Who is blamed for the death says `suspects.py`.
 """
 
 import logging
@@ -9,101 +9,135 @@ import logging
 import numpy as np
 
 from ipc.errors import ErrorCode
+from scheduler import migration
 from scheduler.commit import fail_job, fail_slot, release_leaving
 from scheduler.engine_state import EngineState
 from scheduler.ledger import NO_WORKER, Ledger, Slots
 from scheduler.stream import SlotState
-from scheduler.worker_peer import GenerateFlight, ScoreFlight, WorkerPeer
+from scheduler.suspects import CRASH_LOOP, blame_pairs, blame_slots, suspect_pairs, suspect_slots
+from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
 
-MAX_DEATHS = 3  # without a token in between
-CRASH_LOOP = f"{MAX_DEATHS} workers died while this request was being computed"
 NO_WORKER_LEFT = "no worker could be kept running for this model"
+STEP_FAILED = "the model failed to compute a step this request was part of"
 
 log = logging.getLogger("zerolane.scheduler.recovery")
 
 
 def give_back_flights(state: EngineState, peer: WorkerPeer) -> None:
     """The worker's process has ended and all it had published was committed: plan the rest again."""
-    for model, ledger in state.ledgers.items():
-        flights = [
-            flight.slots for flight in peer.flights if isinstance(flight, GenerateFlight) and flight.model == model
-        ]
-        if flights:
-            _give_back_slots(state, ledger, np.unique(np.concatenate(flights)))
-    _give_back_pairs(state, [flight for flight in peer.flights if isinstance(flight, ScoreFlight)])
-    log.warning("worker is gone", extra={"fields": {"worker": peer.worker_id, "steps_lost": len(peer.flights)}})
+    flights = list(peer.flights)
     peer.flights.clear()
+    if flights:
+        _blame(state, flights[0])
+    for flight in flights:
+        _lose(state, flight)
+    log.warning("worker is gone", extra={"fields": {"worker": peer.worker_id, "steps_lost": len(flights)}})
     state.writer.arena.sweep(peer.worker_id)
 
 
-def _give_back_slots(state: EngineState, ledger: Ledger, slots: Slots) -> None:
-    ledger.forget_flight(slots)
-    for slot in slots.tolist():
-        stream = ledger.streams[slot]
-        if stream is None:
-            continue
-        ledger.num_deaths[slot] += 1
-        if ledger.num_deaths[slot] >= MAX_DEATHS:
-            metrics = state.metrics[ledger.card.index]
+def _blame(state: EngineState, flight: Flight) -> None:
+    """It was computing this step."""
+    metrics = state.metrics[flight.model]
+    if isinstance(flight, GenerateFlight):
+        ledger = state.ledgers[flight.model]
+        for slot in blame_slots(ledger, flight.slots[~flight.is_void]).tolist():
             fail_slot(ledger, slot, ErrorCode.WORKER_CRASH_LOOP, CRASH_LOOP, state.frontends, metrics)
-    release_leaving(ledger, slots)
-
-
-def _give_back_pairs(state: EngineState, flights: list[ScoreFlight]) -> None:
-    for flight in flights:
-        state.score_queues[flight.model].land(flight.pairs)
-    for job in {id(job): job for flight in flights for job, _ in flight.pairs}.values():
-        job.num_deaths += 1
-        if job.num_deaths >= MAX_DEATHS:
-            queue, metrics = state.score_queues[job.model], state.metrics[job.model]
+    elif isinstance(flight, ScoreFlight):
+        for job in blame_pairs(flight.pairs):
+            queue = state.score_queues[flight.model]
             fail_job(queue, job, ErrorCode.WORKER_CRASH_LOOP, CRASH_LOOP, state.frontends, metrics)
-    for flight in flights:
-        for job, pair in flight.pairs:
-            if not job.is_closed:
-                state.score_queues[flight.model].requeue(job, pair)
+
+
+def _lose(state: EngineState, flight: Flight) -> None:
+    """The step will never end: its rows are planned again."""
+    if isinstance(flight, CopyFlight):
+        migration.land(state.ledgers[flight.model], flight, is_done=False)
+    elif isinstance(flight, GenerateFlight):
+        ledger = state.ledgers[flight.model]
+        ledger.in_flight[flight.slots] -= 1
+        ledger.rewind(flight.slots)
+        release_leaving(ledger, flight.slots)
+    else:
+        _requeue(state, flight)
+
+
+def _requeue(state: EngineState, flight: ScoreFlight) -> None:
+    queue = state.score_queues[flight.model]
+    queue.land(flight.pairs)
+    for job, pair in flight.pairs:
+        if not job.is_closed:
+            queue.requeue(job, pair)
+
+
+def fail_flight(state: EngineState, peer: WorkerPeer, flight: Flight) -> None:
+    """The step raised an exception: whoever was alone in it fails, several are each tried alone."""
+    metrics, frontends = state.metrics[flight.model], state.frontends
+    if isinstance(flight, CopyFlight):
+        migration.fail(state.ledgers[flight.model], flight, state.live_workers)
+    elif isinstance(flight, GenerateFlight):
+        ledger = state.ledgers[flight.model]
+        ledger.in_flight[flight.slots] -= 1
+        slots = flight.slots[~flight.is_void]
+        ledger.rewind(slots)
+        _void_later(peer, flight.model, slots)
+        suspect_slots(ledger, slots)
+        if len(flight.slots) == 1:
+            fail_slot(ledger, int(flight.slots[0]), ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
+        release_leaving(ledger, flight.slots)
+    elif len(flight.pairs) == 1:
+        queue = state.score_queues[flight.model]
+        queue.land(flight.pairs)
+        fail_job(queue, flight.pairs[0][0], ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
+    else:
+        suspect_pairs(flight.pairs)
+        _requeue(state, flight)
+
+
+def _void_later(peer: WorkerPeer, model: int, slots: Slots) -> None:
+    """Steps behind it build on what it did not compute."""
+    for later in peer.flights:
+        if isinstance(later, GenerateFlight) and later.model == model:
+            later.is_void |= np.isin(later.slots, slots)
 
 
 def leave_worker(ledger: Ledger, worker: int, others: list[int]) -> None:
-    """A worker is gone or goes: its streams, and those on their way to it, continue on `others`."""
+    """A worker is gone or goes: its streams, and those on their way to it, continue on `others`, of the same pool.
+
+    Each goes as soon as nothing of it is in flight. Without others they go to whoever comes next (`adopt_orphans`).
+    """
     coming = (ledger.state == SlotState.MOVING) & (ledger.move_to == worker)
     ledger.move_to[coming] = others[0] if others else NO_WORKER
-    move_streams_off(ledger, worker, others)
-
-
-def move_streams_off(ledger: Ledger, worker: int, others: list[int]) -> None:
-    """Hand a leaving worker's streams to `others` in turn, each as soon as nothing of it is in flight.
-
-    Without others they stay where they are and go to whoever comes next (`adopt_orphans`).
-    """
     slots = ledger.running_on(worker)
     slots = slots[ledger.state[slots] == SlotState.RUNNING]
-    if others:
-        ledger.move_to[slots] = np.resize(np.array(others, np.int32), len(slots))
-    else:
-        ledger.move_to[slots] = NO_WORKER
+    ledger.move_to[slots] = np.resize(np.array(others, np.int32), len(slots)) if others else NO_WORKER
     ledger.state[slots] = SlotState.MOVING
-    release_leaving(ledger, slots)
+    release_leaving(ledger, ledger.running_on(worker))
 
 
-def adopt_orphans(ledger: Ledger, worker: int) -> None:
-    """Running streams whose worker left before another was there."""
-    ledger.worker[(ledger.worker == NO_WORKER) & (ledger.state == SlotState.RUNNING)] = worker
-    ledger.move_to[(ledger.state == SlotState.MOVING) & (ledger.move_to == NO_WORKER)] = worker
+def adopt_orphans(ledger: Ledger, peer: WorkerPeer) -> None:
+    """Running streams of the pool whose worker left before another was there."""
+    is_here = ledger.pages.pool == peer.pool
+    ledger.worker[is_here & (ledger.worker == NO_WORKER) & (ledger.state == SlotState.RUNNING)] = peer.worker_id
+    ledger.move_to[is_here & (ledger.state == SlotState.MOVING) & (ledger.move_to == NO_WORKER)] = peer.worker_id
 
 
-def balance(ledger: Ledger, worker: int, fair_share: int) -> None:
-    """Let a worker that has less than its share take over streams of those that have more."""
-    missing = fair_share - len(ledger.running_on(worker))
-    for other in np.unique(ledger.worker[ledger.slots_in(SlotState.RUNNING)]).tolist():
-        slots = ledger.running_on(other)
+def balance(ledger: Ledger, peer: WorkerPeer, others: list[WorkerPeer], fair_share: int) -> None:
+    """Let a worker that has less than its share take over streams of those that have more: first of its own pool."""
+    missing = fair_share - len(ledger.running_on(peer.worker_id))
+    for other in sorted(others, key=lambda other: other.pool != peer.pool):
+        slots = ledger.running_on(other.worker_id)
         slots = slots[ledger.state[slots] == SlotState.RUNNING]
         surplus = len(slots) - fair_share
-        if other == worker or surplus <= 0 or missing <= 0:
+        if other is peer or surplus <= 0 or missing <= 0:
             continue
         moved = slots[: min(surplus, missing)]
         missing -= len(moved)
+        if other.pool != peer.pool:
+            for slot in moved.tolist():
+                migration.start(ledger, slot, peer.pool)
+            continue
         ledger.state[moved] = SlotState.MOVING
-        ledger.move_to[moved] = worker
+        ledger.move_to[moved] = peer.worker_id
         release_leaving(ledger, moved)
 
 

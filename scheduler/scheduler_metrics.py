@@ -24,6 +24,8 @@ class ModelMetrics:
     prompt_tokens: Counter
     cached_tokens: Counter
     prefilled_tokens: Counter
+    reprefilled_tokens: Counter
+    migrated_pages: Counter
     generation_tokens: Counter
     preemptions: Counter
     score_pairs: Counter
@@ -63,6 +65,8 @@ def model_metrics(writer: MetricsWriter, model: str) -> ModelMetrics:
         prompt_tokens=counter("prompt_tokens_total"),
         cached_tokens=counter("prompt_tokens_cached_total"),
         prefilled_tokens=counter("prefilled_tokens_total"),
+        reprefilled_tokens=counter("reprefilled_tokens_total"),
+        migrated_pages=counter("migrated_pages_total"),
         generation_tokens=counter("generation_tokens_total"),
         preemptions=counter("preemptions_total"),
         score_pairs=counter("score_pairs_total"),
@@ -80,13 +84,13 @@ def model_metrics(writer: MetricsWriter, model: str) -> ModelMetrics:
 
 def show_ledger(metrics: ModelMetrics, ledger: Ledger) -> None:
     """Gauges of a generate model; takes over the preemptions counted since the last time."""
-    pool = ledger.cache.pool
+    pools = [cache.pool for cache in ledger.pages.caches.values()]
     metrics.running.set(ledger.num_running)
     metrics.waiting.set(ledger.waiting.num_waiting)
     metrics.waiting_tokens.set(ledger.waiting.num_tokens)
-    metrics.pages_used.set(pool.num_used)
-    metrics.pages_cached.set(pool.num_cached_free)
-    metrics.pages_total.set(pool.num_pages)
+    metrics.pages_used.set(sum(pool.num_used for pool in pools))
+    metrics.pages_cached.set(sum(pool.num_cached_free for pool in pools))
+    metrics.pages_total.set(sum(pool.num_pages for pool in pools))
     metrics.preemptions.add(ledger.num_preemptions)
     ledger.num_preemptions = 0
 

@@ -9,21 +9,25 @@ import os
 import shutil
 from pathlib import Path
 
-from ipc import process_log
+from ipc import fault_points, process_log
 from ipc.arena import Arena
 from ipc.config import SchedulerConfig
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import (
+    AddPool,
     AddWorker,
+    DrainPool,
     DrainWorker,
     Fatal,
     FrontendGone,
     ModelsReady,
+    Ping,
+    Pong,
     Ready,
     StartScheduler,
     Stop,
     ToChild,
-    WorkerDrained,
+    UseSpare,
     WorkerGone,
 )
 from ipc.doorbell import Doorbell
@@ -32,19 +36,16 @@ from ipc.metrics_page import Gauge, MetricsPage, MetricsWriter
 from ipc.model_card import ModelCard
 from ipc.segments import Segment
 from ipc.step_layout import StepKind, StepShape, step_bytes
-from ipc.worker_link import SchedulerLink
 from ipc.zmq_link import RouterLink, frontend_identity
 from scheduler import admission, recovery
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
-from scheduler.planning import fair_share
-from scheduler.recovery import NO_WORKER_LEFT
 from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
+from scheduler.step_clock import StepClock
 from scheduler.step_loop import StepLoop
 from scheduler.to_frontend import FrontendOutbox
 from scheduler.to_workers import StepWriter
-from scheduler.worker_peer import WorkerPeer
 
 START_TIMEOUT_S = 60.0
 
@@ -59,6 +60,7 @@ def main(control_fd: int) -> int:
         return 1
     config = received.record.config
     process_log.configure("scheduler", config.log_format, config.log_level)
+    fault_points.begin_life(config.epoch, "scheduler")
     arena_fd, doorbell_fd, metrics_fd = received.fds
     try:
         process = SchedulerProcess(config, control, arena_fd, doorbell_fd, MetricsPage.attach(metrics_fd))
@@ -94,11 +96,10 @@ class SchedulerProcess:
         writer.reset_gauges()
         self._writer = writer
         self._num_workers: Gauge = writer.gauge("zerolane_workers")
+        self._num_spares: Gauge = writer.gauge("zerolane_spares")
         self._deaths = writer.counter("zerolane_worker_deaths_total")
         self._router = RouterLink(config.address)
         self._loop: StepLoop | None = None
-        self._draining: set[int] = set()
-        self._is_last_try_over = False  # no worker will be started again
 
     def run(self) -> None:
         """Until Stop. Raises LinkClosed when the supervisor is gone."""
@@ -107,7 +108,7 @@ class SchedulerProcess:
                 received = self._control.receive()
             else:
                 self._loop.turn()
-                self._answer_drains(self._loop.state)
+                self._answer(self._loop)
                 received = self._control.poll() if self._loop.sleep(self._control.fileno()) else None
             while received is not None:
                 if isinstance(received.record, Stop):
@@ -117,27 +118,61 @@ class SchedulerProcess:
                 received = self._control.poll()
 
     def _handle(self, record: ToChild, fds: list[int]) -> None:
+        if isinstance(record, Ping):
+            self._control.send(Pong(record.number))
+            return
         if isinstance(record, ModelsReady):
-            self._loop = StepLoop(self._make_state(record.cards), self._router, self._doorbell)
+            hangs = self._writer.counter("zerolane_worker_hangs_total")
+            self._loop = StepLoop(self._make_state(record.cards), self._router, self._doorbell, hangs)
             return
         if self._loop is None:
             log.error("message before the models are known", extra={"fields": {"kind": type(record).__name__}})
             return
-        state = self._loop.state
+        self._change(self._loop, record, fds)
+        self._show_workers(self._loop.state)
+
+    def _change(self, loop: StepLoop, record: ToChild, fds: list[int]) -> None:
+        state, roster = loop.state, loop.roster
         match record:
+            case AddPool():
+                state.draining_pools.discard(record.pool)
+                for ledger in state.ledgers.values():
+                    ledger.pages.add_pool(record.pool)
+            case DrainPool():
+                state.draining_pools.add(record.pool)
             case AddWorker():
-                self._add_worker(state, record, fds)
+                roster.add(record, fds)
+            case UseSpare():
+                roster.use_spare(record)
             case DrainWorker():
-                self._drain_worker(state, record.worker_id)
+                roster.drain(record.worker_id)
             case WorkerGone():
-                self._forget_worker(self._loop, record)
+                self._deaths.add(0 if record.was_asked else 1)
+                peer = state.workers.get(record.worker_id)
+                if peer is not None and peer.epoch == record.epoch:
+                    loop.commit_reports(peer)
+                roster.gone(record)
             case FrontendGone():
                 identity = frontend_identity(record.frontend_id, record.epoch)
                 admission.abort_frontend(state, identity)
                 state.frontends.forget(identity)
             case _:
                 log.error("unexpected message", extra={"fields": {"kind": type(record).__name__}})
-        self._num_workers.set(len(state.workers))
+
+    def _answer(self, loop: StepLoop) -> None:
+        """Tell the supervisor what has come true, or must be done."""
+        state = loop.state
+        loop.roster.answer_drains()
+        if state.to_supervisor:
+            for record in state.to_supervisor:
+                self._control.send(record)
+            state.to_supervisor.clear()
+            self._show_workers(state)
+
+    def _show_workers(self, state: EngineState) -> None:
+        num_spares = sum(peer.is_spare for peer in state.workers.values())
+        self._num_workers.set(len(state.workers) - num_spares)
+        self._num_spares.set(num_spares)
 
     def _make_state(self, cards: list[ModelCard]) -> EngineState:
         config = self._config
@@ -153,61 +188,8 @@ class SchedulerProcess:
             metrics=[model_metrics(self._writer, card.name) for card in cards],
             frontends=FrontendOutbox(self._router),
             writer=StepWriter(self._arena),
+            clock=StepClock(config.step_timeout),
         )
-
-    def _add_worker(self, state: EngineState, record: AddWorker, fds: list[int]) -> None:
-        link_fd, doorbell_fd = fds
-        link = SchedulerLink(Segment.attach(link_fd), record.epoch, Doorbell(doorbell_fd))
-        state.workers[record.worker_id] = WorkerPeer(record.worker_id, record.epoch, link)
-        state.is_without_hope = self._is_last_try_over = False
-        self._draining.discard(record.worker_id)  # whoever had this id before
-        for ledger in state.ledgers.values():
-            recovery.adopt_orphans(ledger, record.worker_id)
-            recovery.balance(ledger, record.worker_id, fair_share(ledger, len(state.live_workers)))
-        log.info("worker takes steps", extra={"fields": {"worker": record.worker_id, "epoch": record.epoch}})
-
-    def _drain_worker(self, state: EngineState, worker_id: int) -> None:
-        self._draining.add(worker_id)
-        peer = state.workers.get(worker_id)
-        if peer is not None:
-            peer.is_draining = True
-            others = [other.worker_id for other in state.live_workers]
-            for ledger in state.ledgers.values():
-                recovery.leave_worker(ledger, worker_id, others)
-
-    def _answer_drains(self, state: EngineState) -> None:
-        for worker_id in list(self._draining):
-            peer = state.workers.get(worker_id)
-            if peer is None or not peer.flights:
-                self._draining.discard(worker_id)
-                if peer is not None:
-                    del state.workers[worker_id]
-                    peer.link.close()
-                    self._num_workers.set(len(state.workers))
-                self._control.send(WorkerDrained(worker_id))
-                self._give_up_without_workers(state)
-
-    def _forget_worker(self, loop: StepLoop, record: WorkerGone) -> None:
-        state = loop.state
-        self._deaths.add(1)
-        peer = state.workers.get(record.worker_id)
-        if peer is not None and peer.epoch == record.epoch:
-            loop.commit_reports(peer)
-            del state.workers[record.worker_id]
-            recovery.give_back_flights(state, peer)
-            peer.link.close()
-            others = [other.worker_id for other in state.live_workers]
-            for ledger in state.ledgers.values():
-                recovery.leave_worker(ledger, record.worker_id, others)
-                if others:
-                    recovery.adopt_orphans(ledger, others[0])
-        self._is_last_try_over = not record.will_return
-        self._give_up_without_workers(state)
-
-    def _give_up_without_workers(self, state: EngineState) -> None:
-        if not state.workers and self._is_last_try_over:
-            state.is_without_hope = True
-            recovery.fail_everything(state, ErrorCode.NO_WORKER, NO_WORKER_LEFT)
 
     def _stop(self) -> None:
         if self._loop is not None:

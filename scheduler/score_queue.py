@@ -2,10 +2,12 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import islice
 
 from ipc.model_card import ModelCard
 from scheduler.step_budget import StepBudget
 from scheduler.stream import ScoreJob, StreamKey
+from scheduler.suspects import is_suspect
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +15,7 @@ class ScorePlan:
     """Rows of one SCORE step; its pairs are no longer waiting."""
 
     pairs: list[tuple[ScoreJob, int]]
+    is_alone: bool = False
 
 
 class ScoreQueue:
@@ -40,16 +43,22 @@ class ScoreQueue:
         self._turns[job.key] = job
         self.num_waiting_tokens += job.num_waiting_tokens
 
+    @property
+    def has_suspect_next(self) -> bool:
+        """The pair whose turn it is must run alone."""
+        return any(is_suspect(job, job.to_plan[-1]) for job in islice(self._turns.values(), 1))
+
     def plan(self, budget: StepBudget) -> ScorePlan | None:
-        """Fill a step with pairs, one of each job in turn. A pair longer than the budget goes alone.
+        """Fill a step with pairs, one of each job in turn. A suspect goes alone, and a pair longer than the budget.
 
         The first pair that does not fit any more ends the step and begins the next one: nobody overtakes it for ever.
         """
+        is_alone = self.has_suspect_next
         pairs: list[tuple[ScoreJob, int]] = []
         while self._turns and budget.can_add():
             key, job = next(iter(self._turns.items()))
             length = job.length(job.to_plan[-1])
-            if length > budget.tokens and pairs:
+            if pairs and (length > budget.tokens or is_alone or is_suspect(job, job.to_plan[-1])):
                 break
             pairs.append((job, job.to_plan.pop()))
             budget.add(length)
@@ -59,7 +68,7 @@ class ScoreQueue:
             else:
                 del self._turns[key]
         self.num_in_flight += len(pairs)
-        return ScorePlan(pairs) if pairs else None
+        return ScorePlan(pairs, is_alone) if pairs else None
 
     def land(self, pairs: list[tuple[ScoreJob, int]]) -> None:
         """These pairs are no longer in flight."""

@@ -4,26 +4,29 @@ import logging
 import select
 import time
 
+from ipc import fault_points
 from ipc.codec import Decoder
 from ipc.doorbell import Doorbell
-from ipc.errors import ErrorCode
+from ipc.errors import ZerolaneError
 from ipc.messages import Abort, Hello, SubmitGenerate, SubmitScore, ToScheduler, Welcome
+from ipc.metrics_page import Counter
 from ipc.step_layout import read_columns
 from ipc.worker_link import MAX_SLEEP_S, SchedulerLink
 from ipc.zmq_link import RouterLink
-from scheduler import admission, integrity
+from scheduler import admission, integrity, migration, recovery
 from scheduler.admission import TokenRate
-from scheduler.commit import commit_generate, commit_score, fail_job, fail_slot, release_leaving
+from scheduler.commit import commit_generate, commit_score
 from scheduler.engine_state import EngineState
 from scheduler.from_frontend import receive
 from scheduler.from_workers import finished_steps, is_failure
 from scheduler.planning import fill_workers
 from scheduler.scheduler_metrics import show_ledger, show_scores
-from scheduler.worker_peer import Flight, GenerateFlight, WorkerPeer
+from scheduler.steering import steer
+from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, WorkerPeer
+from scheduler.worker_roster import WorkerRoster
 
 CHECK_PERIOD_S = 1.0  # the invariants take some milliseconds with many pages
 GAUGE_PERIOD_S = 0.1  # gauges are refreshed at least this often while requests are open
-STEP_FAILED = "the model failed to compute a step this request was part of"
 
 log = logging.getLogger("zerolane.scheduler.step_loop")
 
@@ -31,8 +34,11 @@ log = logging.getLogger("zerolane.scheduler.step_loop")
 class StepLoop:
     """Runs the engine between two looks at the control link. Single-threaded; owns `state`."""
 
-    def __init__(self, state: EngineState, router: RouterLink, doorbell: Doorbell) -> None:
+    def __init__(self, state: EngineState, router: RouterLink, doorbell: Doorbell, hangs: Counter) -> None:
+        """`hangs` counts workers that were ended because a step took too long."""
         self.state = state
+        self.roster = WorkerRoster(state)
+        self._hangs = hangs
         self._router = router
         self._doorbell = doorbell
         self._decoder: Decoder[ToScheduler] = Decoder(ToScheduler)
@@ -46,11 +52,14 @@ class StepLoop:
         self._receive()
         for peer in list(self.state.workers.values()):
             self.commit_reports(peer)
+        self._end_hanging()
         lost, self.state.frontends.lost = self.state.frontends.lost, []
         for identity in lost:
             admission.fail_frontend(self.state, identity)
+        steer(self.state)
         fill_workers(self.state)
         self.state.frontends.flush()
+        fault_points.reach("scheduler.forwarded")
         self._rest()
 
     def sleep(self, control_fd: int) -> bool:
@@ -82,13 +91,25 @@ class StepLoop:
 
     def commit_reports(self, peer: WorkerPeer) -> None:
         """Commit all the worker has published; also called for a dead one, whose last results still count."""
-        for flight, report in finished_steps(peer):
-            if is_failure(report):
-                log.error("step failed", extra={"fields": {"worker": peer.worker_id, "error": report.text}})
-                self._fail_flight(flight)
-            else:
-                self._commit(flight)
-            self.state.writer.finish(flight)
+        try:
+            for flight, report in finished_steps(peer):
+                if is_failure(report):
+                    log.error("step failed", extra={"fields": {"worker": peer.worker_id, "error": report.text}})
+                    recovery.fail_flight(self.state, peer, flight)
+                else:
+                    self._commit(flight, max(flight.planned_at, peer.last_report))
+                peer.last_report = time.monotonic()
+                self.state.writer.finish(flight)
+        except ZerolaneError as error:  # what it wrote cannot be read: nothing it writes from now on is wanted
+            self.roster.condemn(peer, f"cannot be understood any more: {error}")
+
+    def _end_hanging(self) -> None:
+        state = self.state
+        working = [peer for peer in state.workers.values() if not peer.is_condemned]
+        for peer in state.clock.overdue(working, time.monotonic()):
+            limit_s = state.clock.limit_s(peer.flights[0])
+            self._hangs.add(1)
+            self.roster.condemn(peer, f"is in a step that should have ended after {limit_s:.1f} s")
 
     def _receive(self) -> None:
         for identity, record in receive(self._router, self._decoder):
@@ -100,36 +121,25 @@ class StepLoop:
                     admission.submit_score(self.state, identity, record, self._rate)
                 case Abort():
                     admission.abort(self.state, identity, record)
-                case Hello():
+                case Hello():  # what came before it on a link that was made anew comes again
+                    admission.abort_frontend(self.state, identity)
                     frontends = self.state.frontends
                     frontends.send(frontends.index_of(identity), Welcome(self.state.config.epoch))
 
-    def _commit(self, flight: Flight) -> None:
+    def _commit(self, flight: Flight, began: float) -> None:
         now = time.monotonic()
+        self.state.clock.saw(flight, now - began)
         metrics = self.state.metrics[flight.model]
+        if isinstance(flight, CopyFlight):
+            metrics.migrated_pages.add(migration.land(self.state.ledgers[flight.model], flight, is_done=True))
+            return
         metrics.step_seconds.observe(now - flight.planned_at)
         columns = read_columns(self.state.writer.results(flight))
         if isinstance(flight, GenerateFlight):
             commit_generate(self.state.ledgers[flight.model], flight, columns, self.state.frontends, metrics)
         else:
             commit_score(self.state.score_queues[flight.model], flight, columns, self.state.frontends, metrics)
-        self._rate.add(now, columns.header.shape.num_tokens)
-
-    def _fail_flight(self, flight: Flight) -> None:
-        metrics, frontends = self.state.metrics[flight.model], self.state.frontends
-        if isinstance(flight, GenerateFlight):
-            ledger = self.state.ledgers[flight.model]
-            ledger.in_flight[flight.slots] -= 1
-            ledger.num_pending[flight.slots] -= flight.samples
-            ledger.is_broken[flight.slots] = True
-            for slot in flight.slots.tolist():
-                fail_slot(ledger, slot, ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
-            release_leaving(ledger, flight.slots)
-            return
-        queue = self.state.score_queues[flight.model]
-        queue.land(flight.pairs)
-        for job, _ in flight.pairs:
-            fail_job(queue, job, ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
+        self._rate.add(now, flight.num_tokens)
 
     def _rest(self) -> None:
         """Gauges; and the invariants, each time the engine has become idle."""

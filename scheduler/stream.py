@@ -16,6 +16,13 @@ from ipc.messages import SamplingParams
 Int32Array = npt.NDArray[np.int32]
 
 
+class PrefixKey(NamedTuple):
+    """Key of a full KV page in the prefix cache."""
+
+    parent: int | str  # number of the page before it in the trie, or the salt of a root
+    tokens: bytes  # int32 token ids of the page
+
+
 class StreamKey(NamedTuple):
     """How the scheduler knows a stream: the frontend's ZeroMQ identity and that frontend's own number for it."""
 
@@ -54,7 +61,9 @@ class Stream:
     slot: int | None = None  # running slot in the ledger; None: waiting
     num_cached_tokens: int = 0  # prompt tokens taken from the prefix cache at first admission
     admitted: float | None = None  # time.monotonic() of the first admission
-    waits_for: tuple[int | str, bytes] | None = None  # key of its first unknown page, when that was looked up last
+    waits_for: tuple[int, PrefixKey] | None = None  # pool and key of its first unknown page, when last looked up
+    num_once_computed: int = 0  # positions whose KV was computed before, in a slot or under a scheduler that died
+    num_deaths: int = 0  # workers that died computing it, while it waits again
     order: int = 0  # of its first admission, from 1; a preempted stream keeps its place
     is_closed: bool = False  # it has had its final message
 
@@ -73,7 +82,7 @@ class ScoreJob:
     arrived: float
     to_plan: list[int] = field(default_factory=list)  # pair indexes not in flight and not done, last one goes first
     num_done: int = 0
-    num_deaths: int = 0
+    deaths: dict[int, int] = field(default_factory=dict)  # pair -> workers that died computing it
     is_closed: bool = False
 
     @property

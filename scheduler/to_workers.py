@@ -2,10 +2,9 @@
 steps.
 """
 
-import time
-
 import numpy as np
 
+from ipc import fault_points
 from ipc.arena import Arena
 from ipc.step_layout import (
     FROM_LAST_TOKEN,
@@ -19,9 +18,10 @@ from ipc.step_layout import (
 )
 from ipc.worker_link import StepTicket
 from scheduler.ledger import Ledger
+from scheduler.migration import CopyPlan
 from scheduler.score_queue import ScorePlan
 from scheduler.step_planner import GeneratePlan
-from scheduler.worker_peer import Flight, GenerateFlight, ScoreFlight, WorkerPeer
+from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
 
 
 class StepWriter:
@@ -35,7 +35,7 @@ class StepWriter:
     def submit_generate(self, peer: WorkerPeer, ledger: Ledger, plan: GeneratePlan) -> bool:
         """Put a GENERATE step in flight. False when the arena is full now: the caller takes the plan back."""
         slots = plan.slots
-        width = int(ledger.num_blocks[slots].max())
+        width = int(ledger.pages.num_blocks[slots].max())
         shape = StepShape(StepKind.GENERATE, len(slots), int(plan.num_new.sum()), width)
         leased = self._lease(peer, ledger.card.index, shape)
         if leased is None:
@@ -51,11 +51,14 @@ class StepWriter:
         columns.min_p[:] = ledger.min_p[slots]
         columns.top_k[:] = ledger.top_k[slots]
         columns.seed[:] = ledger.seed[slots]
-        columns.block_tables[:] = ledger.block_tables[slots, :width]
+        columns.block_tables[:] = ledger.pages.tables[slots, :width]
         _write_tokens(columns, ledger, plan, start)
-        self._publish(
-            peer, GenerateFlight(ticket, ledger.card.index, slots, plan.num_new, plan.samples, time.monotonic())
+        is_void = np.zeros(len(slots), np.bool_)
+        num_tokens = shape.num_tokens
+        flight = GenerateFlight(
+            ticket, ledger.card.index, slots, plan.num_new, plan.samples, num_tokens, is_void, plan.is_alone
         )
+        self._publish(peer, flight)
         return True
 
     def submit_score(self, peer: WorkerPeer, model: int, num_labels: int, plan: ScorePlan) -> bool:
@@ -76,7 +79,19 @@ class StepWriter:
             columns.token_ids[begin : begin + length] = job.token_ids[source]
             columns.token_type_ids[begin : begin + length] = job.token_type_ids[source]
             begin += length
-        self._publish(peer, ScoreFlight(ticket, model, plan.pairs, time.monotonic()))
+        self._publish(peer, ScoreFlight(ticket, model, plan.pairs, shape.num_tokens, plan.is_alone))
+        return True
+
+    def submit_copies(self, peer: WorkerPeer, model: int, block_size: int, plan: CopyPlan) -> bool:
+        """Put a COPY step in flight. False when the arena is full now."""
+        shape = StepShape(StepKind.COPY, len(plan.source_pages), 0)
+        leased = self._lease(peer, model, shape, plan.source)
+        if leased is None:
+            return False
+        ticket, columns = leased
+        columns.source_page[:] = plan.source_pages
+        columns.target_page[:] = plan.target_pages
+        self._publish(peer, CopyFlight(ticket, model, plan.moves, len(plan.source_pages) * block_size))
         return True
 
     def results(self, flight: Flight) -> memoryview:
@@ -87,20 +102,25 @@ class StepWriter:
         """Results are read: the block is free for another step."""
         self.arena.release(flight.ticket.handle)
 
-    def _lease(self, peer: WorkerPeer, model: int, shape: StepShape) -> tuple[StepTicket, StepColumns] | None:
+    def _lease(
+        self, peer: WorkerPeer, model: int, shape: StepShape, source_pool: int = 0
+    ) -> tuple[StepTicket, StepColumns] | None:
         handle = self.arena.lease(step_bytes(shape), peer.worker_id)
         if handle is None:
             return None
         peer.num_steps += 1
-        columns = write_header(self.arena.view(handle), StepHeader(peer.num_steps, model, peer.epoch, shape))
+        header = StepHeader(peer.num_steps, model, peer.epoch, shape, peer.pool, source_pool)
+        columns = write_header(self.arena.view(handle), header)
         columns.row_status[:] = 0
         columns.sampled[:] = -1
         return StepTicket(peer.num_steps, handle), columns
 
     def _publish(self, peer: WorkerPeer, flight: Flight) -> None:
+        fault_points.reach("scheduler.planned")
         if not peer.link.submit(flight.ticket):
             raise RuntimeError(f"ring of worker {peer.worker_id} is full with {len(peer.flights)} steps in flight")
         peer.flights.append(flight)
+        fault_points.reach("scheduler.published")
 
 
 def _write_tokens(

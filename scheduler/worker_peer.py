@@ -1,26 +1,37 @@
 """The scheduler's side of one worker: its link, and the steps in flight on it in the order they will be done."""
 
+import time
 from collections import deque
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from ipc.worker_link import SchedulerLink, StepTicket
 from scheduler.ledger import Slots
+from scheduler.migration_record import Migration
 from scheduler.stream import ScoreJob
+
+Phases = Literal["both", "prefill", "decode"]
 
 
 @dataclass(eq=False, slots=True)
 class GenerateFlight:
-    """A GENERATE step under way. `samples` marks rows that draw a token."""
+    """A GENERATE step under way. `samples` marks rows that draw a token.
+
+    `is_void` marks rows whose step before this one was lost: what comes of them does not count.
+    """
 
     ticket: StepTicket
     model: int
     slots: Slots
     num_new: npt.NDArray[np.int32]
     samples: npt.NDArray[np.bool_]
-    planned_at: float
+    num_tokens: int
+    is_void: npt.NDArray[np.bool_]
+    is_alone: bool = False  # one suspect, nothing beside or behind it
+    planned_at: float = field(default_factory=time.monotonic)
 
 
 @dataclass(eq=False, slots=True)
@@ -30,20 +41,54 @@ class ScoreFlight:
     ticket: StepTicket
     model: int
     pairs: list[tuple[ScoreJob, int]]
-    planned_at: float
+    num_tokens: int
+    is_alone: bool = False
+    planned_at: float = field(default_factory=time.monotonic)
 
 
-Flight = GenerateFlight | ScoreFlight
+@dataclass(eq=False, slots=True)
+class CopyFlight:
+    """A COPY step under way: pages of these slots' migrations."""
+
+    ticket: StepTicket
+    model: int
+    moves: list[tuple[int, Migration]]  # slot, and what it was when the step was planned
+    num_tokens: int  # positions copied
+    is_alone: bool = False
+    planned_at: float = field(default_factory=time.monotonic)
+
+
+Flight = GenerateFlight | ScoreFlight | CopyFlight
 
 
 @dataclass(eq=False, slots=True)
 class WorkerPeer:
-    """One linked worker. Made by AddWorker, forgotten by WorkerGone."""
+    """One linked worker. Made by AddWorker, forgotten by WorkerGone or when it is drained."""
 
     worker_id: int
     epoch: int
     link: SchedulerLink
+    pool: int = 0
+    phases: Phases = "both"
+    is_spare: bool = False
     flights: deque[Flight] = field(default_factory=deque)
     is_draining: bool = False
+    is_condemned: bool = False  # the supervisor was asked to kill it
     next_model: int = 0  # models take turns
     num_steps: int = 0
+    last_report: float = 0.0  # monotonic seconds
+
+    @property
+    def is_live(self) -> bool:
+        """It takes new steps."""
+        return not (self.is_spare or self.is_draining or self.is_condemned)
+
+    @property
+    def is_busy_alone(self) -> bool:
+        """A suspect is computed: nothing may be aboard beside it."""
+        return bool(self.flights) and self.flights[-1].is_alone
+
+    @property
+    def step_began(self) -> float:
+        """When the oldest step in flight began to be computed, monotonic seconds."""
+        return max(self.flights[0].planned_at, self.last_report)

@@ -13,9 +13,9 @@ import torch
 from ipc.model_card import ModelCard
 from ipc.step_layout import FROM_LAST_TOKEN, RowFlag, StepColumns
 from workers.paged_attention.interface import AttentionPlan, PrefillRow
-from workers.rows import check_generate_rows, token_positions, token_rows
+from workers.rows import token_positions, token_rows
 
-MAX_SINGLE_TOKENS = 1  # rows of at most so many new tokens are computed token by token, like decoding
+MAX_SINGLE_TOKENS = 1  # rows of at most so many new tokens are computed token by token, like decoding, unless told
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,13 @@ class GenerateBatch:
     sample_tokens: torch.Tensor  # int64 [n] flattened index of each such row's last token
 
 
-def generate_batch(columns: StepColumns, card: ModelCard, last_token: npt.NDArray[np.int32]) -> GenerateBatch:
-    """The batch of a GENERATE step; `last_token` [slots] holds what each running slot drew before.
-
-    Raises ProtocolError for a plan that cannot be.
-    """
-    check_generate_rows(columns, card)
+def generate_batch(
+    columns: StepColumns,
+    card: ModelCard,
+    last_token: npt.NDArray[np.int32],
+    max_single_tokens: int = MAX_SINGLE_TOKENS,
+) -> GenerateBatch:
+    """The batch of a GENERATE step, checked before; `last_token` [slots] holds what each running slot drew before."""
     rows = token_rows(columns.num_new)
     positions = token_positions(columns)
     latest = last_token[columns.slot[rows]]
@@ -44,18 +45,25 @@ def generate_batch(columns: StepColumns, card: ModelCard, last_token: npt.NDArra
     return GenerateBatch(
         token_ids=torch.from_numpy(tokens)[None],
         position_ids=torch.from_numpy(positions)[None],
-        attention=attention_plan(columns, card.block_size, rows, positions),
+        attention=attention_plan(columns, card.block_size, rows, positions, max_single_tokens),
         sample_rows=sample_rows,
         sample_tokens=torch.from_numpy(last_indexes[sample_rows]),
     )
 
 
 def attention_plan(
-    columns: StepColumns, block_size: int, rows: npt.NDArray[np.int64], positions: npt.NDArray[np.int64]
+    columns: StepColumns,
+    block_size: int,
+    rows: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
+    max_single_tokens: int = MAX_SINGLE_TOKENS,
 ) -> AttentionPlan:
-    """Where each of the step's tokens is written, and which tokens are computed how."""
+    """Where each of the step's tokens is written, and which tokens are computed how.
+
+    Rows of at most `max_single_tokens` are computed token by token.
+    """
     token_page = columns.block_tables[rows, positions // block_size].astype(np.int64)
-    is_single = columns.num_new <= MAX_SINGLE_TOKENS
+    is_single = columns.num_new <= max_single_tokens
     singles = np.flatnonzero(is_single[rows])
     return AttentionPlan(
         block_size=block_size,
@@ -65,7 +73,7 @@ def attention_plan(
         single_lengths=torch.from_numpy((positions[singles] + 1).astype(np.int32)),
         single_tables=torch.from_numpy(columns.block_tables[rows[singles]]),
         prefill_rows=_prefill_rows(columns, block_size, np.flatnonzero(~is_single)),
-        singles_are_all=len(singles) == len(positions),
+        singles_are_all=bool((columns.num_new <= 1).all()),
     )
 
 

@@ -8,7 +8,7 @@ from workers.paged_attention.interface import AttentionPlan, LayerArguments, Lay
 from workers.pool import torch_dtype
 
 
-def compile_kernels(card: ModelCard, threads: int) -> None:
+def compile_kernels(card: ModelCard) -> None:
     """Attend with one token in the card's type and shapes; does nothing for a back end without a compiler."""
     if card.attention_backend != "paged":
         return
@@ -21,4 +21,4 @@ def compile_kernels(card: ModelCard, threads: int) -> None:
     table = torch.zeros(1, 1, dtype=torch.int32)
     plan = AttentionPlan(card.block_size, one, one, one, one.int() + 1, table, (), singles_are_all=True)
     key, value = pages.keys[:, :, 0], pages.values[:, :, 0]
-    make_backend("paged", threads).attend(pages, key, key, value, LayerArguments(scaling=1.0), plan)
+    make_backend("paged").attend(pages, key, key, value, LayerArguments(scaling=1.0), plan)

@@ -6,68 +6,118 @@ Usable without any process: give it a card, the weights and KV segments' memory,
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
+import torch.nn.functional as F
 
 from ipc.errors import ProtocolError
 from ipc.model_card import ModelCard
 from ipc.step_layout import RowFlag, StepColumns, StepHeader, StepKind, StepShape, step_bytes, write_header
 from workers.attention_arguments import layer_arguments
-from workers.batch import GenerateBatch, generate_batch
+from workers.batch import MAX_SINGLE_TOKENS, GenerateBatch, generate_batch
+from workers.batch_invariant import BASE_HEIGHT, SelfAttention, agreeing_heights, check_supported, fill_up, split_step
+from workers.copy_pages import page_copies
 from workers.model import build_on_meta, hang_weights, register_attention
 from workers.paged_attention.choose import make_backend
-from workers.paged_attention.interface import AttentionPlan, LayerArguments, LayerPages
-from workers.pool import map_kv_pages, map_weights
+from workers.paged_attention.interface import AttentionBackend, AttentionPlan, LayerArguments, LayerPages
+from workers.pool import map_kv_pages, map_weights, one_page
+from workers.rows import check_generate_rows
 from workers.sampler import SamplingColumns, sample
+from workers.to_device import batch_on, finished_on
+from workers.weights_manifest import TensorEntry
 
 
 class Decoder:
     """One model, mapped and ready. Used by one thread; holds nothing that must survive."""
 
     def __init__(
-        self, card: ModelCard, weights: memoryview, kv: memoryview | None, max_num_seqs: int, threads: int = 1
+        self, card: ModelCard, weights: memoryview | None, max_num_seqs: int, batch_invariant: bool = False
     ) -> None:
-        """Map everything; nothing is copied. The memory must stay mapped as long as the decoder is used."""
+        """Map the weights; nothing is copied. The memory must stay mapped as long as the decoder is used.
+
+        None: they lie on a device and come with `use_weights`.
+
+        Nothing is computed either, so no thread is started: what forks may open a decoder before.
+        """
         self._card = card
         self._last_token = np.zeros(max_num_seqs, np.int32)
-        self._pages = map_kv_pages(kv, card)
-        self._backend = make_backend(card.attention_backend, threads)
+        self._pools: dict[int, list[LayerPages]] = {}
+        self._pages: list[LayerPages] = []  # of the step that runs
+        self._backend: AttentionBackend = make_backend(card.attention_backend, batch_invariant)
+        # The only numbers of tokens the model ever sees; empty: any number.
+        self._heights: tuple[int, ...] = (BASE_HEIGHT,) if batch_invariant else ()
+        is_one_by_one = batch_invariant and card.attention_backend == "paged"
+        self._max_single_tokens = card.max_model_len if is_one_by_one else MAX_SINGLE_TOKENS
         self._arguments: dict[int, LayerArguments] = {}  # what each layer said at its first call; it never changes
         self._plan: AttentionPlan | None = None  # of the step that runs
         name = f"zerolane_{card.index}"
         register_attention(name, self._attend)
         self._model = build_on_meta(card, name)
-        hang_weights(self._model, map_weights(weights))
+        if batch_invariant:
+            check_supported(card, self._model.config.get_text_config())
+        self._device = torch.device("cpu")
+        if weights is not None:
+            self.use_weights(map_weights(weights))
+
+    def use_weights(self, tensors: list[tuple[TensorEntry, torch.Tensor]]) -> None:
+        """Compute with these from now on, on the device where they lie; once."""
+        hang_weights(self._model, tensors)
+        self._device = tensors[0][1].device
+
+    def use_pool(self, pool: int, kv: memoryview) -> None:
+        """See `ServedModel.use_pool`."""
+        self._pools[pool] = map_kv_pages(kv, self._card)
+
+    def use_pages(self, pool: int, layers: list[LayerPages]) -> None:
+        """`use_pool` for pages that lie on the device of the weights."""
+        self._pools[pool] = layers
+
+    def drop_pool(self, pool: int) -> None:
+        """See `ServedModel.drop_pool`."""
+        self._pools.pop(pool, None)
 
     def warm_up(self) -> None:
         """Compute one token, so that the first step of a stream finds everything compiled and faulted in.
 
-        It writes to a page of its own: the pool's pages may all hold streams of other workers.
+        It writes to a page of its own: the pools' pages may all hold streams of other workers. With batch invariance
+        it finds out first how; raises StartupError if there is no way.
         """
+        if self._heights:
+            card = self._card
+            self._heights = agreeing_heights(card.name, self._forward_apart, card.vocab_size, card.max_model_len)
         shape = StepShape(StepKind.GENERATE, num_rows=1, num_tokens=1, table_width=1)
         columns = write_header(memoryview(bytearray(step_bytes(shape))), StepHeader(0, self._card.index, 0, shape))
         columns.num_new[:] = 1
         columns.flags[:] = RowFlag.SAMPLE
-        pool, self._pages = (
-            self._pages,
-            [LayerPages(torch.zeros_like(pages.keys[:1]), torch.zeros_like(pages.values[:1])) for pages in self._pages],
-        )
-        try:
-            self._forward(generate_batch(columns, self._card, self._last_token))
-        finally:
-            self._pages = pool
+        self._compute(columns, one_page(self._card, self._device))
 
     @torch.inference_mode()
     def run(self, columns: StepColumns) -> None:
         """Compute one step and write its result columns. Raises ProtocolError for a plan that cannot be."""
-        batch = generate_batch(columns, self._card, self._last_token)
-        logits = self._forward(batch)
-        rows = batch.sample_rows
+        with finished_on(self._device):
+            if columns.header.shape.kind is StepKind.COPY:
+                self._copy_pages(columns)
+            else:
+                self._generate(columns)
+
+    def _copy_pages(self, columns: StepColumns) -> None:
+        source, target = map(torch.from_numpy, page_copies(columns, self._card.num_pages))
+        from_layers, to_layers = self._pages_of(columns.header.source_pool), self._pages_of(columns.header.pool)
+        for from_pages, to_pages in zip(from_layers, to_layers, strict=True):
+            to_pages.keys[target] = from_pages.keys[source]
+            to_pages.values[target] = from_pages.values[source]
+        columns.row_status[:] = 0
+
+    def _generate(self, columns: StepColumns) -> None:
+        check_generate_rows(columns, self._card)
+        pages = self._pages_of(columns.header.pool)
+        rows, logits = self._compute(columns, pages) if not self._heights else self._compute_in_parts(columns, pages)
         columns.sampled[:] = -1
         columns.row_status[:] = 0
         if len(rows) == 0:
             return
         drawn = sample(
-            logits,
+            logits.cpu(),  # the same arithmetic on every device, for the same draws
             SamplingColumns(
                 columns.temperature[rows],
                 columns.top_k[rows],
@@ -81,10 +131,38 @@ class Decoder:
         columns.row_status[rows] = drawn < 0
         self._last_token[columns.slot[rows]] = np.maximum(drawn, 0)
 
+    def _compute(self, columns: StepColumns, pages: list[LayerPages]) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
+        """Rows to sample [n], ascending, and their logits [n, vocab]."""
+        batch = generate_batch(columns, self._card, self._last_token, self._max_single_tokens)
+        if self._heights:
+            batch = fill_up(batch, self._heights)
+        return batch.sample_rows, self._forward(batch, pages)[: len(batch.sample_rows)]
+
+    def _compute_in_parts(
+        self, columns: StepColumns, pages: list[LayerPages]
+    ) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
+        """`_compute`, by steps the model may see."""
+        parts = [self._compute(part, pages) for part in split_step(columns, self._heights[-1])]
+        return np.concatenate([rows for rows, _ in parts]), torch.cat([logits for _, logits in parts])
+
     @torch.inference_mode()
-    def _forward(self, batch: GenerateBatch) -> torch.Tensor:
+    def _forward_apart(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+        """Logits [n, vocab] of n tokens, each a sequence of its own at its position, in one call of the model."""
+        nothing, every = torch.zeros(0, dtype=torch.int64), torch.arange(len(token_ids))
+        plan = AttentionPlan(self._card.block_size, every, every, nothing, nothing, nothing, (), singles_are_all=False)
+        backend, self._backend = self._backend, SelfAttention()
+        try:
+            batch = GenerateBatch(token_ids[None], positions[None], plan, np.arange(len(token_ids)), every)
+            return self._forward(batch, one_page(self._card))
+        finally:
+            self._backend = backend
+
+    @torch.inference_mode()
+    def _forward(self, batch: GenerateBatch, pages: list[LayerPages]) -> torch.Tensor:
         """Logits [rows to sample, vocab]; keys and values of all tokens are in their pages afterwards."""
-        self._plan = batch.attention
+        if self._device.type != "cpu":
+            batch = batch_on(batch, self._device)
+        self._plan, self._pages = batch.attention, pages
         try:
             output: Any = self._model(
                 input_ids=batch.token_ids,
@@ -93,9 +171,14 @@ class Decoder:
                 logits_to_keep=batch.sample_tokens,
             )
         finally:
-            self._plan = None
+            self._plan, self._pages = None, []
         logits: torch.Tensor = output.logits[0]
         return logits
+
+    def _pages_of(self, pool: int) -> list[LayerPages]:
+        if pool not in self._pools:
+            raise ProtocolError(f"there is no pool {pool} on this worker")
+        return self._pools[pool]
 
     def _attend(
         self,
@@ -115,12 +198,15 @@ class Decoder:
         layer: int = module.layer_idx
         if layer not in self._arguments:
             self._arguments[layer] = layer_arguments(module, query.shape[-1], kwargs)
+        count = len(self._plan.token_page)
         attended = self._backend.attend(
             self._pages[layer],
-            query[0].transpose(0, 1),
-            key[0].transpose(0, 1),
-            value[0].transpose(0, 1),
+            query[0, :, :count].transpose(0, 1),
+            key[0, :, :count].transpose(0, 1),
+            value[0, :, :count].transpose(0, 1),
             self._arguments[layer],
             self._plan,
         )
+        if count < query.shape[2]:  # tokens that belong to nobody follow
+            attended = F.pad(attended, (0, 0, 0, 0, 0, query.shape[2] - count))
         return attended[None], None

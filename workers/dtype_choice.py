@@ -43,3 +43,12 @@ def choose_dtype(wanted: DType, checkpoint: str, fast_bfloat16: bool) -> DtypeCh
             return DtypeChoice("bfloat16", f"{why}; bfloat16 takes the same memory")
         return DtypeChoice("float32", why)
     return DtypeChoice("float32", f"the checkpoint's type is {checkpoint}")
+
+
+def choose_gpu_dtype(wanted: DType, checkpoint: str) -> DtypeChoice:
+    """The computing type for a checkpoint stored in type `checkpoint` on a GPU."""
+    if wanted != "auto":
+        return DtypeChoice(wanted, "asked for by --dtype")
+    if checkpoint in ("bfloat16", "float16"):
+        return DtypeChoice(checkpoint, "the checkpoint's type, which GPUs are fast at")
+    return DtypeChoice("float32", f"the checkpoint's type is {checkpoint}")

@@ -8,11 +8,15 @@ from transformers import PreTrainedModel
 
 from ipc.model_card import ModelCard
 from ipc.step_layout import StepColumns
+from workers.batch_invariant import check_supported
 from workers.model import build_on_meta, hang_weights, register_attention
 from workers.packed_scorer import PackedScorer
 from workers.padded_scorer import PaddedScorer
+from workers.paged_attention.interface import LayerPages
 from workers.pool import map_weights
 from workers.rows import check_rows
+from workers.to_device import finished_on
+from workers.weights_manifest import TensorEntry
 
 PACKED, PADDED = "packed", "padded"  # ModelCard.attention_backend of a score model
 
@@ -32,9 +36,15 @@ class Scorer(Protocol):
 class Encoder:
     """One model, mapped and ready. Used by one thread; holds nothing that must survive."""
 
-    def __init__(self, card: ModelCard, weights: memoryview) -> None:
-        """Map the weights; nothing is copied. The memory must stay mapped as long as the encoder is used."""
+    def __init__(self, card: ModelCard, weights: memoryview | None, batch_invariant: bool = False) -> None:
+        """Map the weights; nothing is copied. The memory must stay mapped as long as the encoder is used.
+
+        None: they lie on a device and come with `use_weights`.
+
+        With `batch_invariant` every sequence is computed alone, so that its scores depend on nothing else.
+        """
         self._card = card
+        self._batch_invariant = batch_invariant
         name = f"zerolane_{card.index}"
         self._scorer: Scorer
         if card.attention_backend == PACKED:
@@ -44,21 +54,50 @@ class Encoder:
         else:
             self._scorer = PaddedScorer()
         model = build_on_meta(card, name if card.attention_backend == PACKED else None)
-        hang_weights(model, map_weights(weights))
-        self._scorer.take(model)
+        if batch_invariant:
+            check_supported(card, model.config)
+        self._model = model
+        self._device = torch.device("cpu")
+        if weights is not None:
+            self.use_weights(map_weights(weights))
+
+    def use_weights(self, tensors: list[tuple[TensorEntry, torch.Tensor]]) -> None:
+        """Compute with these from now on, on the device where they lie; once."""
+        hang_weights(self._model, tensors)
+        self._device = tensors[0][1].device
+        self._scorer.take(self._model)
+
+    def use_pool(self, pool: int, kv: memoryview) -> None:
+        """Nothing: scores need no KV pages."""
+
+    def use_pages(self, pool: int, layers: list[LayerPages]) -> None:
+        """Nothing."""
+
+    def drop_pool(self, pool: int) -> None:
+        """Nothing."""
 
     def warm_up(self) -> None:
         """Score two short sequences."""
         ids = torch.zeros(3, dtype=torch.int64)
-        self._scorer.score(ids, ids, [1, 2])
+        self._score(ids, ids, [1, 2])
 
     def run(self, columns: StepColumns) -> None:
         """Compute one step and write its result columns. Raises ProtocolError for a plan that cannot be."""
         check_rows(columns, self._card.vocab_size, self._card.max_model_len)
-        scores = self._scorer.score(
-            torch.from_numpy(columns.token_ids.astype(np.int64)),
-            torch.from_numpy(columns.token_type_ids.astype(np.int64)),
-            columns.num_new.tolist(),
-        ).numpy()
+        token_ids = torch.from_numpy(columns.token_ids.astype(np.int64))
+        token_type_ids = torch.from_numpy(columns.token_type_ids.astype(np.int64))
+        lengths: list[int] = columns.num_new.tolist()
+        if self._batch_invariant:
+            texts = zip(token_ids.split(lengths), token_type_ids.split(lengths), lengths, strict=True)
+            scores = torch.cat([self._score(ids, types, [length]) for ids, types, length in texts]).numpy()
+        else:
+            scores = self._score(token_ids, token_type_ids, lengths).numpy()
         columns.scores[:] = scores
         columns.row_status[:] = ~np.isfinite(scores).all(axis=1)
+
+    def _score(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: list[int]) -> torch.Tensor:
+        """`Scorer.score` where the weights lie, from and to the host's memory."""
+        if self._device.type == "cpu":
+            return self._scorer.score(token_ids, token_type_ids, lengths)
+        with finished_on(self._device), self._device:  # positions, masks and indexes are made there, too
+            return self._scorer.score(token_ids.to(self._device), token_type_ids.to(self._device), lengths).cpu()

@@ -18,11 +18,14 @@ from ipc.fake_card import FAKE_EOS
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ModelCard
 from ipc.step_layout import FROM_LAST_TOKEN, RowFlag, StepColumns, StepKind
+from workers.copy_pages import page_copies
 from workers.rows import check_generate_rows, token_rows
 
 MASK = (1 << 64) - 1
 SEED_HASH = 0x5EED_0F_0E_A7_2E_00_01  # h[-1]: the hash before a stream's first token
 LETTER_A = 97
+
+Hashes = npt.NDArray[np.uint64]  # [pages, block size]: one pool's running hashes
 
 
 def mix(value: int) -> int:
@@ -71,19 +74,24 @@ def fake_score(token_ids: Sequence[int]) -> float:
 
 
 class FakeModel:
-    """Runs steps of one fake model. `kv` is the whole KV segment of a generate model, None for a score model."""
+    """Runs steps of one fake model, which takes `step_s` seconds for each."""
 
-    def __init__(self, card: ModelCard, kv: memoryview | None, max_num_seqs: int, step_s: float = 0.0) -> None:
+    def __init__(self, card: ModelCard, max_num_seqs: int, step_s: float = 0.0) -> None:
         self._card = card
         self._step_s = step_s
         self._last_token = np.zeros(max_num_seqs, np.int32)
-        self._pages = np.empty((0, card.block_size), np.uint64)  # [pages, block size] running hashes
-        if kv is not None:
-            regions, _ = kv_regions(card)
-            shape = regions[0].key_shape
-            count = shape[0] * shape[2]
-            hashes = np.frombuffer(kv, np.uint64, count, regions[0].key_offset)
-            self._pages = hashes.reshape(shape[0], shape[2])
+        self._pools: dict[int, Hashes] = {}
+
+    def use_pool(self, pool: int, kv: memoryview) -> None:
+        """See `ServedModel.use_pool`. A score model has no KV pages."""
+        regions, _ = kv_regions(self._card)
+        shape = regions[0].key_shape
+        count = shape[0] * shape[2]
+        self._pools[pool] = np.frombuffer(kv, np.uint64, count, regions[0].key_offset).reshape(shape[0], shape[2])
+
+    def drop_pool(self, pool: int) -> None:
+        """See `ServedModel.drop_pool`."""
+        self._pools.pop(pool, None)
 
     def warm_up(self) -> None:
         """Nothing to warm."""
@@ -92,10 +100,13 @@ class FakeModel:
         """Compute one step; the result columns hold it afterwards. Raises ProtocolError for a plan that cannot be."""
         if self._step_s > 0:
             time.sleep(self._step_s)  # stands for the time a real model computes
-        if columns.header.shape.kind is StepKind.SCORE:
-            self._score(columns)
-        else:
-            self._generate(columns)
+        match columns.header.shape.kind:
+            case StepKind.SCORE:
+                self._score(columns)
+            case StepKind.COPY:
+                self._copy_pages(columns)
+            case StepKind.GENERATE:
+                self._generate(columns)
 
     def _score(self, columns: StepColumns) -> None:
         ends = np.cumsum(columns.num_new)
@@ -105,12 +116,20 @@ class FakeModel:
             columns.scores[row, :] = fake_score(columns.token_ids[end - columns.num_new[row] : end].tolist())
         columns.row_status[:] = 0
 
+    def _copy_pages(self, columns: StepColumns) -> None:
+        copies = page_copies(columns, self._card.num_pages)
+        source, target = self._pages_of(columns.header.source_pool), self._pages_of(columns.header.pool)
+        target[copies.target] = source[copies.source]
+        columns.row_status[:] = 0
+
     def _generate(self, columns: StepColumns) -> None:
         check_generate_rows(columns, self._card)
+        pages = self._pages_of(columns.header.pool)
         tokens = self._resolved_tokens(columns).tolist()
         first = 0
         for row, count in enumerate(columns.num_new.tolist()):
-            history = self._extend(columns.block_tables[row], int(columns.start[row]), tokens[first : first + count])
+            table, start = columns.block_tables[row], int(columns.start[row])
+            history = self._extend(pages, table, start, tokens[first : first + count])
             self._finish_row(columns, row, history)
             first += count
         columns.row_status[:] = 0
@@ -119,15 +138,20 @@ class FakeModel:
         latest = self._last_token[columns.slot[token_rows(columns.num_new)]]
         return np.where(columns.token_ids == FROM_LAST_TOKEN, latest, columns.token_ids)
 
-    def _extend(self, table: npt.NDArray[np.int32], start: int, tokens: list[int]) -> int:
+    def _pages_of(self, pool: int) -> Hashes:
+        if pool not in self._pools:
+            raise ProtocolError(f"there is no pool {pool} on this worker")
+        return self._pools[pool]
+
+    def _extend(self, pages: Hashes, table: npt.NDArray[np.int32], start: int, tokens: list[int]) -> int:
         """Write the hashes of positions start, start + 1, ... to their pages; returns the last one."""
         size = self._card.block_size
         history = SEED_HASH
         if start > 0:
-            history = int(self._pages[table[(start - 1) // size], (start - 1) % size])
+            history = int(pages[table[(start - 1) // size], (start - 1) % size])
         for position, token in enumerate(tokens, start):
             history = next_hash(history, token)
-            self._pages[table[position // size], position % size] = history
+            pages[table[position // size], position % size] = history
         return history
 
     def _finish_row(self, columns: StepColumns, row: int, history: int) -> None:

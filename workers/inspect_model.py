@@ -8,9 +8,9 @@ from msgspec.structs import replace
 
 from ipc.config import LoaderConfig, ModelSpec
 from ipc.errors import StartupError
-from ipc.model_card import ModelCard
+from ipc.model_card import ComputeDevice, ModelCard
 from workers.architecture_rules import architecture_of, is_padded_encoder, refuse_unsupported, task_of
-from workers.dtype_choice import choose_dtype, cpu_has_bfloat16
+from workers.dtype_choice import choose_dtype, choose_gpu_dtype, cpu_has_bfloat16
 from workers.encoder import PACKED, PADDED
 from workers.load_weights import num_parameters, plan_bytes
 from workers.model import build_on_meta, model_class, read_config
@@ -19,7 +19,9 @@ from workers.model_limits import default_sampling, eos_token_ids
 _logger = logging.getLogger("zerolane.workers.inspect_model")
 
 
-def inspect_model(index: int, spec: ModelSpec, path: str, config: LoaderConfig) -> ModelCard:
+def inspect_model(
+    index: int, spec: ModelSpec, path: str, config: LoaderConfig, device: ComputeDevice = "cpu"
+) -> ModelCard:
     """The card of the model in folder `path`, without what only its weights can tell. Raises StartupError."""
     model_config = _read_config(spec, path, config.trust_remote_code)
     architecture = architecture_of(spec.name, model_config)
@@ -27,7 +29,10 @@ def inspect_model(index: int, spec: ModelSpec, path: str, config: LoaderConfig) 
     cls = model_class(architecture, model_config, path, config.trust_remote_code)
     supports_backend = bool(cls._supports_attention_backend)
     refuse_unsupported(spec.name, architecture, task, model_config, supports_backend)
-    dtype = choose_dtype(config.dtype, _checkpoint_dtype(model_config), cpu_has_bfloat16())
+    if device == "cuda":
+        dtype = choose_gpu_dtype(config.dtype, _checkpoint_dtype(model_config))
+    else:
+        dtype = choose_dtype(config.dtype, _checkpoint_dtype(model_config), cpu_has_bfloat16())
     _logger.info("type of %s: %s, because %s", spec.name, dtype.dtype, dtype.reason)
     card = ModelCard(
         index=index,
@@ -43,6 +48,7 @@ def inspect_model(index: int, spec: ModelSpec, path: str, config: LoaderConfig) 
         num_labels=model_config.num_labels if task == "score" else 0,
         trust_remote_code=config.trust_remote_code,
         block_size=config.block_size,
+        device=device,
     )
     if task == "score":
         card = _with_encoder_backend(card, is_padded_encoder(supports_backend))

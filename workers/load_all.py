@@ -1,5 +1,6 @@
 """The loader's work: inspect every model, ask for memory, fill it, say what was learned."""
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -10,14 +11,16 @@ from ipc.config import LoaderConfig, ModelSpec
 from ipc.control_link import ControlLink
 from ipc.control_messages import Inspected, Loaded, Progress, Stop, ToChild, WeightSegments
 from ipc.errors import ProtocolError
-from ipc.model_card import ModelCard
+from ipc.model_card import ComputeDevice, ModelCard
 from ipc.segments import Segment
 from workers.compile_kernels import compile_kernels
+from workers.device_choice import choose_device
 from workers.inspect_model import inspect_model
 from workers.load_model import load_model
 from workers.model_source import resolve_source
 
 SECONDS_BETWEEN_PROGRESS = 0.1
+_logger = logging.getLogger("zerolane.workers.load_all")
 
 
 class Stopped(Exception):
@@ -47,7 +50,9 @@ def load_all(control: ControlLink[ToChild], config: LoaderConfig) -> None:
     """The loader's work. Raises StartupError, Stopped, LinkClosed."""
     _set_up_libraries(config)
     progress = ProgressSender(control)
-    cards = [_inspect(i, spec, config, progress) for i, spec in enumerate(config.models)]
+    device = choose_device(config.device)
+    _logger.info("models compute on %s: %s", device.device, device.reason)
+    cards = [_inspect(i, spec, config, progress, device.device) for i, spec in enumerate(config.models)]
     control.send(Inspected(cards))
     segments = _receive_segments(control, cards)
     loaded: list[ModelCard] = []
@@ -55,14 +60,16 @@ def load_all(control: ControlLink[ToChild], config: LoaderConfig) -> None:
         progress.of(card.name, "reading")(0, card.weights_bytes)
         loaded.append(load_model(card, segment.view, config, progress.of(card.name, "loading")))
         progress.of(card.name, "compiling")(0, 0)
-        compile_kernels(loaded[-1], torch.get_num_threads())
+        compile_kernels(loaded[-1])
         segment.close()
     control.send(Loaded(loaded))
 
 
-def _inspect(index: int, spec: ModelSpec, config: LoaderConfig, progress: ProgressSender) -> ModelCard:
+def _inspect(
+    index: int, spec: ModelSpec, config: LoaderConfig, progress: ProgressSender, device: ComputeDevice
+) -> ModelCard:
     path = resolve_source(spec, config, progress.of(spec.name, "downloading"))
-    return inspect_model(index, spec, path, config)
+    return inspect_model(index, spec, path, config, device)
 
 
 def _receive_segments(control: ControlLink[ToChild], cards: list[ModelCard]) -> list[Segment]:

@@ -15,7 +15,7 @@ from workers.load_weights import ProgressFunction, write_weights
 from workers.model import model_class, read_config
 from workers.model_limits import LengthLimit, choose_max_model_len, length_limits, read_json
 from workers.model_probe import DecoderFacts, probe_decoder, probe_scorer
-from workers.paged_attention.choose import choose_backend, kernel_obstacles
+from workers.paged_attention.choose import choose_backend, choose_device_backend, kernel_obstacles
 from workers.pool import torch_dtype
 
 _logger = logging.getLogger("zerolane.workers.load_model")
@@ -87,11 +87,14 @@ def _unannounced_windows(config: Any, facts: DecoderFacts) -> list[LengthLimit]:
 
 
 def _with_decoder_facts(card: ModelCard, facts: DecoderFacts, config: LoaderConfig) -> ModelCard:
-    backend = choose_backend(config.attention_backend, card.dtype, kernel_obstacles())
+    card = replace(card, kv_layers=facts.kv_layers)
+    if card.device == "cpu":
+        backend = choose_backend(config.attention_backend, card.dtype, kernel_obstacles())
+    else:
+        backend = choose_device_backend(config.attention_backend, card)
     _logger.info("attention of %s: %s, because %s", card.name, backend.name, backend.reason)
     return replace(
         card,
-        kv_layers=facts.kv_layers,
         sliding_window=0 if 0 in facts.windows else max(facts.windows),
         attention_backend=backend.name,
         attention_reason=backend.reason,

@@ -6,6 +6,7 @@ The segments belong to the supervisor; tensors made here are views without a cop
 import warnings
 
 import torch
+from msgspec.structs import replace
 
 from ipc.errors import ProtocolError
 from ipc.kv_layout import kv_regions
@@ -50,10 +51,10 @@ def view_tensor(view: memoryview, dtype: str, shape: tuple[int, ...], offset: in
         return torch.frombuffer(view, dtype=torch_dtype(dtype), count=count, offset=offset).view(shape)
 
 
-def map_kv_pages(view: memoryview | None, card: ModelCard) -> list[LayerPages]:
+def map_kv_pages(view: memoryview, card: ModelCard) -> list[LayerPages]:
     """The KV pages of every attention layer of a generate model. Raises ProtocolError when the segment is too small."""
     regions, size = kv_regions(card)
-    if view is None or len(view) < size:
+    if len(view) < size:
         raise ProtocolError(f"model {card.name} needs a KV segment of {size:,} bytes")
     return [
         LayerPages(
@@ -62,3 +63,10 @@ def map_kv_pages(view: memoryview | None, card: ModelCard) -> list[LayerPages]:
         )
         for region in regions
     ]
+
+
+def one_page(card: ModelCard, device: torch.device | None = None) -> list[LayerPages]:
+    """A page of every attention layer in private memory of `device`: for a step that must not touch a pool."""
+    single = replace(card, num_pages=1)
+    pages = map_kv_pages(memoryview(bytearray(kv_regions(single)[1])), single)
+    return [LayerPages(layer.keys.to(device), layer.values.to(device)) for layer in pages]

@@ -104,8 +104,8 @@ def _apply_top_k_top_p(
     ranks = torch.arange(ordered.shape[1])
     limit = torch.where(top_k > 0, top_k, ordered.shape[1])
     ordered = torch.where(ranks >= limit[:, None], 0.0, ordered)
-    before = ordered.double().cumsum(dim=-1) - ordered
-    enough = before >= top_p[:, None].double() * ordered.double().sum(dim=-1, keepdim=True)
+    reached = ordered.double().cumsum(dim=-1)  # its end, not .sum(), which threads round otherwise for one row
+    enough = reached - ordered >= top_p[:, None].double() * reached[:, -1:]
     enough[:, 0] = False
     enough &= (top_p < 1)[:, None]
     ordered = torch.where(enough, 0.0, ordered)

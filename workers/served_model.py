@@ -2,13 +2,22 @@
 
 from typing import Protocol
 
+from ipc.errors import StartupError
 from ipc.model_card import ModelCard
 from ipc.step_layout import StepColumns
 from workers.fake_model import FakeModel
 
 
 class ServedModel(Protocol):
-    """One mapped model."""
+    """One model on mapped weights. Opened in the fork server; everything else happens in a worker."""
+
+    def use_pool(self, pool: int, kv: memoryview) -> None:
+        """Steps may name this pool from now on; `kv`, its KV pages of this model, stays mapped until `drop_pool`."""
+        ...
+
+    def drop_pool(self, pool: int) -> None:
+        """No step names this pool any more; nothing of its memory is referred to afterwards. Twice is fine."""
+        ...
 
     def warm_up(self) -> None:
         """Run once, without touching any stream's pages."""
@@ -22,21 +31,23 @@ class ServedModel(Protocol):
 def open_model(
     card: ModelCard,
     weights: memoryview | None,
-    kv: memoryview | None,
     max_num_seqs: int,
-    threads: int,
     fake_step_s: float,
+    batch_invariant: bool = False,
 ) -> ServedModel:
-    """Map the card's model. The memory must stay mapped as long as the model is used. Raises StartupError."""
-    if card.is_fake or weights is None:
-        return FakeModel(card, kv, max_num_seqs, fake_step_s)
-    import torch  # a server of fake models starts without it
+    """The card's model, without KV. `weights` must stay mapped as long as it is used; None: they lie on a device.
+    Raises StartupError.
 
-    torch.set_num_threads(threads)
+    Nothing is computed: the process that opens a model has a single thread and may be forked afterwards.
+    """
+    if card.is_fake:
+        return FakeModel(card, max_num_seqs, fake_step_s)
+    if batch_invariant and card.device != "cpu":
+        raise StartupError("--batch-invariant is made for CPUs only", "start without it, or with --device cpu")
     if card.task == "generate":
-        from workers.decoder import Decoder
+        from workers.decoder import Decoder  # a server of fake models starts without torch
 
-        return Decoder(card, weights, kv, max_num_seqs, threads)
+        return Decoder(card, weights, max_num_seqs, batch_invariant)
     from workers.encoder import Encoder
 
-    return Encoder(card, weights)
+    return Encoder(card, weights, batch_invariant)

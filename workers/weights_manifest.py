@@ -72,6 +72,11 @@ def write_manifest(view: memoryview, entries: Sequence[TensorEntry]) -> int:
     return data_start
 
 
+def manifest_bytes(head: memoryview) -> int:
+    """How many bytes from a segment's start `read_manifest` needs; `head` is its first 16."""
+    return int(_HEADER.unpack_from(head, 0)[1])
+
+
 def read_manifest(view: memoryview) -> tuple[Manifest, int]:
     """The manifest and where the data starts. Raises ProtocolError when there is none."""
     length, data_start = _HEADER.unpack_from(view, 0)

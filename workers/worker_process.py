@@ -1,54 +1,76 @@
-"""The worker: maps models, takes steps from the scheduler, computes them, reports.
+"""The worker: takes steps from the scheduler, computes them, reports. Forked by the fork server with all models open.
 
 It owns nothing that must survive. Weights and KV pages belong to the supervisor's segments, plans and results to
 the scheduler's arena; killed in the middle of a step, it leaves that step undone and nothing else.
 
-    control link: StartWorker -> ModelsReady -> (Ready) -> LinkWorker -> (Linked) -> ... -> LinkWorker -> ... -> Stop
+    control link: StartWorker -> PoolReady ... -> (Ready) -> LinkWorker -> (Linked) -> ... -> LinkWorker -> ... -> Stop
     step link:    ticket -> run -> done or failed
 """
 
 import gc
-import importlib
 import logging
 import os
+import sys
 import time
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, NoReturn
 
+from ipc import fault_points
 from ipc.arena import ArenaReader, StaleHandle
 from ipc.control_link import ControlLink, LinkClosed
-from ipc.control_messages import Fatal, Linked, LinkWorker, ModelsReady, Ready, StartWorker, Stop, ToChild
+from ipc.control_messages import Fatal, Linked, LinkWorker, PoolGone, PoolReady, Ready, StartWorker, Stop, ToChild
 from ipc.errors import ProtocolError, StartupError, ZerolaneError
+from ipc.metrics_page import MetricsPage, MetricsWriter
+from ipc.model_card import ModelCard
 from ipc.process_log import configure
 from ipc.segments import Segment
+from ipc.step_layout import StepColumns
 from ipc.worker_link import FencedError, StepTicket, WorkerLink
-from workers.child_life import die_with_parent, leave_at_once
-from workers.compute_threads import limit_spinning
+from workers.child_life import leave_at_once, show_as
+from workers.compute_threads import use_threads
+from workers.fork_worker import begin_own_life
 from workers.from_scheduler import next_ticket, open_link, read_step, wait_for_step
-from workers.pool_segments import PoolSegments
-from workers.served_model import ServedModel, open_model
+from workers.mapped_pools import MappedPools
+from workers.served_model import ServedModel
 from workers.to_scheduler import report_done, report_failed
 
-PREPARE_AFTER_S = 1.0  # a server of fake models has its cards long before
 IDLE_S = 1.0  # longest single wait for work; the control link interrupts it
 _logger = logging.getLogger("zerolane.workers.worker_process")
+
+
+class NewWorker(NamedTuple):
+    """What a worker is born with: its own end of its control link, and every model, by card index, without KV."""
+
+    control_fd: int
+    cards: Sequence[ModelCard]
+    models: Mapping[int, ServedModel]
 
 
 class Worker:
     """One worker's life."""
 
-    def __init__(self, control: ControlLink[ToChild], start: StartWorker, arena: Segment) -> None:
+    def __init__(
+        self,
+        control: ControlLink[ToChild],
+        arena: Segment,
+        cards: Sequence[ModelCard],
+        models: Mapping[int, ServedModel],
+        metrics: MetricsWriter,
+    ) -> None:
+        """`models`: by card index, without KV."""
         self._control = control
-        self._config = start.config
         self._arena_segment = arena  # keeps the mapping alive
         self._arena = ArenaReader(arena)
-        self._pool: PoolSegments | None = None
-        self._models: dict[int, ServedModel] = {}  # by card index
+        self._models = models
+        self._pools = MappedPools(cards, models)
+        self._num_steps = metrics.counter("zerolane_worker_steps_total")
         self._link: WorkerLink | None = None
         self._epoch = 0
+        self._is_warm = False
         self._stopped = False
 
     def run(self) -> int:
         """Until Stop; returns the exit status. Raises LinkClosed when the supervisor is gone."""
-        self._prepare_while_models_load()
         while not self._stopped:
             if not self._run_next_step():
                 self._wait()
@@ -57,22 +79,18 @@ class Worker:
             self._link.close()
         return 0
 
-    def _prepare_while_models_load(self) -> None:
-        """Models that take a while to come are real ones: use the time to import what they need.
-
-        A server of fake models never imports torch.
-        """
-        if not self._take_control_message(PREPARE_AFTER_S):
-            importlib.import_module("workers.decoder")
-
     def _take_control_message(self, timeout_s: float) -> bool:
         """Handle what the supervisor says within `timeout_s`; True if it said something."""
         received = self._control.receive(timeout_s) if timeout_s > 0 else self._control.poll()
         if received is None:
             return False
         match received.record:
-            case ModelsReady():
-                self._open_models(received.record, received.fds)
+            case PoolReady(pool, more):
+                self._pools.open(received.record, received.fds)
+                if not more and not self._is_warm:
+                    self._warm_up()
+            case PoolGone(pool):
+                self._pools.close(pool)
             case LinkWorker(epoch=epoch):
                 self._relink(epoch, received.fds)
             case Stop():
@@ -81,19 +99,16 @@ class Worker:
                 raise ProtocolError(f"a worker does not understand {type(other).__name__}")
         return True
 
-    def _open_models(self, ready: ModelsReady, fds: list[int]) -> None:
+    def _warm_up(self) -> None:
+        """Everything a first step would have to wait for: threads, compiled kernels, page tables."""
         began = time.monotonic()
-        self._pool = PoolSegments(ready.cards, fds)
-        config = self._config
-        for card in ready.cards:
-            weights, kv = self._pool.weights(card), self._pool.kv(card)
-            model = open_model(card, weights, kv, config.max_num_seqs, config.threads, config.fake_step_s)
+        for model in self._models.values():
             model.warm_up()
-            self._models[card.index] = model
         gc.collect()
         gc.freeze()  # models live as long as the process: no collection should walk them again
+        self._is_warm = True
         seconds = round(time.monotonic() - began, 3)
-        _logger.info("models are mapped", extra={"fields": {"models": len(ready.cards), "seconds": seconds}})
+        _logger.info("models are warm", extra={"fields": {"models": len(self._models), "seconds": seconds}})
         self._control.send(Ready())
 
     def _relink(self, epoch: int, fds: list[int]) -> None:
@@ -119,9 +134,9 @@ class Worker:
             return False
 
     def _run_step(self, link: WorkerLink, ticket: StepTicket) -> None:
+        fault_points.reach("worker.ticket_taken")
         try:
-            columns = read_step(self._arena, ticket, self._epoch).columns
-            self._model(columns.header.model).run(columns)
+            self._compute(read_step(self._arena, ticket, self._epoch).columns)
         except FencedError:
             raise
         except StaleHandle as error:
@@ -131,12 +146,19 @@ class Worker:
             _logger.exception("step %d failed", ticket.step_id)
             report_failed(link, ticket, f"{type(error).__name__}: {error}")
         else:
+            fault_points.reach("worker.computed")
+            self._num_steps.add()
             report_done(link, ticket)
+            fault_points.reach("worker.reported")
 
-    def _model(self, index: int) -> ServedModel:
-        if index not in self._models:
-            raise ProtocolError(f"there is no model {index} on this worker")
-        return self._models[index]
+    def _compute(self, columns: StepColumns) -> None:
+        header = columns.header
+        if header.model not in self._models:
+            raise ProtocolError(f"there is no model {header.model} on this worker")
+        while not self._pools.know(header) and self._take_control_message(0.0):
+            pass  # a new pool was announced here before the scheduler knew it, and may not be read yet
+        fault_points.poison(columns.token_ids)
+        self._models[header.model].run(columns)
 
     def _wait(self) -> None:
         """Sleep until there is a step or a control message. Without a link the control link is waited for elsewhere."""
@@ -148,30 +170,43 @@ class Worker:
             return  # the next look at the link says so again, and acts
 
 
-def main(control_fd: int) -> int:
-    """The worker's life on its control link; returns the exit status."""
-    die_with_parent()
-    limit_spinning()
-    control = ControlLink.of_child(control_fd)
+def live_forked(born: NewWorker, supervisor_pid: int) -> NoReturn:
+    """The life of a process the fork server has just made, from here to its end."""
+    status = 1
     try:
-        return _live(control)
+        begin_own_life(supervisor_pid)
+        status = _live_on(ControlLink.of_child(born.control_fd), born)
+    finally:
+        sys.stderr.flush()
+        os._exit(status)  # exit handlers are the fork server's
+
+
+def _live_on(control: ControlLink[ToChild], born: NewWorker) -> int:
+    try:
+        return _live(control, born)
     except LinkClosed:
         leave_at_once()
     except StartupError as error:
         _say_fatal(control, Fatal(str(error), error.advice))
     except ZerolaneError as error:
         _say_fatal(control, Fatal(str(error)))
+    except Exception as error:  # the border of a process
+        _logger.exception("the worker failed")
+        _say_fatal(control, Fatal(f"{type(error).__name__}: {error}"))
     return 1
 
 
-def _live(control: ControlLink[ToChild]) -> int:
+def _live(control: ControlLink[ToChild], born: NewWorker) -> int:
     received = control.receive()
     if received is None or not isinstance(received.record, StartWorker) or len(received.fds) != 2:
         raise ProtocolError("a worker's first message is StartWorker with two descriptors")
-    start = received.record
-    configure(f"worker {start.config.worker_id}", start.config.log_format, start.config.log_level)
-    os.close(received.fds[1])  # the metrics page: the scheduler counts steps, a worker has nothing to add yet
-    return Worker(control, start, Segment.attach(received.fds[0])).run()
+    config = received.record.config
+    configure(f"worker {config.worker_id}", config.log_format, config.log_level)
+    show_as(f"worker {config.worker_id}")
+    fault_points.begin_life(config.epoch)
+    metrics = MetricsPage.attach(received.fds[1]).writer(config.metrics_slot)
+    use_threads(config.threads)
+    return Worker(control, Segment.attach(received.fds[0]), born.cards, born.models, metrics).run()
 
 
 def _say_fatal(control: ControlLink[ToChild], fatal: Fatal) -> None:

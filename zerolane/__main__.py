@@ -16,7 +16,8 @@ from types import FrameType
 ROLES = {
     "frontend": "frontend.frontend_process",
     "scheduler": "scheduler.scheduler_process",
-    "worker": "workers.worker_process",
+    "forkserver": "workers.forkserver_process",
+    "keeper": "workers.keeper_process",
     "loader": "workers.loader_process",
 }
 

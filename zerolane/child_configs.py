@@ -7,7 +7,18 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from ipc.config import FrontendConfig, LoaderConfig, ModelSpec, SchedulerConfig, ServeConfig, WorkerConfig
+from ipc.config import (
+    ForkServerConfig,
+    FrontendConfig,
+    KeeperConfig,
+    LoaderConfig,
+    ModelSpec,
+    SchedulerConfig,
+    ServeConfig,
+    WorkerConfig,
+)
+from ipc.fake_card import FAKE_SOURCES
+from ipc.model_card import ModelCard
 from zerolane import __version__
 from zerolane.cores import threads_per_worker, usable_cores
 from zerolane.runtime_dir import SCHEDULER_SOCKET
@@ -36,13 +47,27 @@ def scheduler_config(config: ServeConfig, seat: Seat, runtime_dir: Path) -> Sche
     return SchedulerConfig(**_same_names(config, SchedulerConfig) | own)
 
 
+def fork_server_config(config: ServeConfig, specs: Sequence[ModelSpec]) -> ForkServerConfig:
+    own: dict[str, Any] = {
+        "has_real_models": any(spec.source not in FAKE_SOURCES for spec in specs),
+        "fake_step_s": config.fake_step_ms / 1000,
+    }
+    return ForkServerConfig(**_same_names(config, ForkServerConfig) | own)
+
+
+def keeper_config(config: ServeConfig, seat: Seat, cards: Sequence[ModelCard]) -> KeeperConfig:
+    """A pool's number is its GPU's index among those the server sees."""
+    devices = {card.device for card in cards if card.device != "cpu"}
+    own: dict[str, Any] = {"pool": seat.id, "epoch": seat.epoch, "device_index": seat.id, "device": devices.pop()}
+    return KeeperConfig(**_same_names(config, KeeperConfig) | own)
+
+
 def worker_config(config: ServeConfig, seat: Seat, num_workers: int) -> WorkerConfig:
     own: dict[str, Any] = {
         "worker_id": seat.id,
         "epoch": seat.epoch,
         "metrics_slot": seat.metrics_slot,
         "threads": threads_per_worker(config.threads, num_workers),
-        "fake_step_s": config.fake_step_ms / 1000,
     }
     return WorkerConfig(**_same_names(config, WorkerConfig) | own)
 

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from ipc.control_messages import ToSupervisor
 from ipc.errors import ProtocolError
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
-_libc = ctypes.CDLL(None)
+_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None, use_errno=True)
 
 log = logging.getLogger("zerolane.supervisor.children")
 
@@ -30,7 +31,9 @@ class Role(StrEnum):
 
     FRONTEND = "frontend"
     SCHEDULER = "scheduler"
-    WORKER = "worker"
+    KEEPER = "keeper"  # of one GPU's memory
+    FORKSERVER = "forkserver"
+    WORKER = "worker"  # forked by the fork server; the others are started by us
     LOADER = "loader"
 
 
@@ -43,32 +46,47 @@ def role_command(role: Role, control_fd: int) -> Sequence[str]:
     return [sys.executable, "-P", "-m", "zerolane", role.value, "--control-fd", str(control_fd)]
 
 
+def start_child(command: Command, role: Role) -> "Child":
+    """Start a process in a session of its own, so that a terminal's Ctrl-C reaches the supervisor only.
+
+    Raises OSError when the system has no process or descriptor left; then nothing stays behind.
+    """
+    link, control_fd = ControlLink.pair()
+    try:
+        process = subprocess.Popen(
+            command(role, control_fd),
+            stdin=subprocess.DEVNULL,
+            pass_fds=(control_fd,),
+            start_new_session=True,
+            env=_environment(),
+            preexec_fn=_die_with_parent if role in (Role.FORKSERVER, Role.LOADER, Role.KEEPER) else None,
+        )
+    except OSError:
+        link.close()
+        raise
+    finally:
+        os.close(control_fd)
+    process.returncode = 0  # Popen has done its part: like every child, it is waited for by its number
+    return Child(process.pid, link)
+
+
 class Child:
     """One process, from its start to its end."""
 
-    def __init__(self, command: Command, role: Role) -> None:
-        """Start it in a session of its own, so that a terminal's Ctrl-C reaches the supervisor only.
+    def __init__(self, pid: int, link: ControlLink[ToSupervisor]) -> None:
+        """`pid`: a child of ours, started or forked, that nobody has waited for. Takes over `link`.
 
-        Raises OSError when the system has no process or descriptor left; then nothing stays behind.
+        Raises OSError when it is none, or no descriptor is left; then the link is closed, which ends the process.
         """
-        self.link, control_fd = ControlLink.pair()
-        try:
-            self._process = subprocess.Popen(
-                command(role, control_fd),
-                stdin=subprocess.DEVNULL,
-                pass_fds=(control_fd,),
-                start_new_session=True,
-                env=_environment(),
-                preexec_fn=_die_with_parent if role in (Role.WORKER, Role.LOADER) else None,
-            )
-            self.pid = self._process.pid
-            self.pidfd = os.pidfd_open(self.pid)  # readable once the process has ended
-        except OSError:
-            self.link.close()  # which ends the process, if there is one
-            raise
-        finally:
-            os.close(control_fd)
+        self.pid = pid
+        self.link = link
         self.started_at = time.monotonic()
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)  # ChildProcessError: it is not ours
+            self.pidfd = os.pidfd_open(pid)  # readable once the process has ended
+        except OSError:
+            link.close()
+            raise
 
     @property
     def uptime_s(self) -> float:
@@ -106,6 +124,14 @@ class Child:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
+    def is_stopped(self) -> bool:
+        """Somebody sent it SIGSTOP: it does nothing, and is not dead either. A debugger's stop is another state."""
+        try:
+            stat = Path(f"/proc/{self.pid}/stat").read_text()
+        except OSError:
+            return False  # it has just ended
+        return stat.rpartition(")")[2].split()[0] == "T"
+
     def _has_hung_up(self) -> bool:
         poller = select.poll()
         poller.register(self.link.fileno(), 0)  # the end of the link is always told
@@ -113,10 +139,27 @@ class Child:
 
     def reap(self) -> int:
         """Called once the pidfd is readable: the exit code (minus the signal's number), and everything is closed."""
-        code = self._process.wait()
+        _, status = os.waitpid(self.pid, 0)
         self.link.close()
         os.close(self.pidfd)
-        return code
+        return os.waitstatus_to_exitcode(status)
+
+
+def adopt_orphans() -> None:
+    """From now on a process below us whose parent ends becomes our child: so the fork server's workers do."""
+    if _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "this system does not give us orphans")  # Linux can since 3.4
+
+
+def reap_stray(known: Container[int]) -> None:
+    """Wait for one orphan that has ended and is none of `known`, so that no zombie is left of it."""
+    try:
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return
+    if ended is not None and ended.si_pid not in known:
+        os.waitpid(ended.si_pid, 0)
+        log.info("an orphan has ended", extra={"fields": {"pid": ended.si_pid}})
 
 
 def _die_with_parent() -> None:

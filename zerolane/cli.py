@@ -1,4 +1,4 @@
-"""The command line: `zerolane serve`, `scale`, `status`. Exit code: 0 done or asked to stop, 2 bad usage, else 1."""
+"""The command line: `zerolane serve` and an operator's commands. Exit code: 0 done or asked to stop, 2 bad usage, 1."""
 
 import argparse
 import os
@@ -6,20 +6,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from ipc.config import ServeConfig
 from ipc.errors import StartupError, ZerolaneError
 from zerolane import __version__
 from zerolane.byte_sizes import parse_bytes
+from zerolane.gpus import why_no_gpu
 from zerolane.model_specs import model_specs
-from zerolane.operator_client import ask, find_server
-from zerolane.operator_protocol import AskScale, AskStatus, Refused, Scaled, ScaleProgress, Status
+from zerolane.operator_commands import add_operator_commands, run_operator_command
 from zerolane.options import BadOption, OptionParser, add_serve_options, serve_config
-from zerolane.status_table import status_text
 
-STATUS_TIMEOUT_S = 10.0
-SCALE_TIMEOUT_S = 900.0  # the server has a deadline of its own, which comes first by default
+MAX_WORKERS = 64
+COMMANDS = ("serve", "scale", "restart", "drain", "status")
+ADMIN_KEY_VARIABLE = "ZEROLANE_ADMIN_KEY"  # unlike the flag, not shown to other users by ps
 _MODEL_HELP = (
     "local folder, hub id, or the built-in fake:generate or fake:score; NAME= says what clients call it. "
     "Without any, the two tiny models that come with zerolane are served"
@@ -52,13 +52,7 @@ def _guarded(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
-    match options.command:
-        case "serve":
-            return _serve(options)
-        case "scale":
-            return _scale(options)
-        case _:
-            return _status(options)
+    return _serve(options) if options.command == "serve" else run_operator_command(options)
 
 
 def _parser() -> OptionParser:
@@ -70,22 +64,8 @@ def _parser() -> OptionParser:
     serve.add_argument("model", nargs="*", metavar="[NAME=]MODEL", help=_MODEL_HELP)
     add_serve_options(serve)
 
-    scale = commands.add_parser("scale", help="add or remove workers of a running server", allow_abbrev=False)
-    scale.add_argument(
-        "--workers", type=_number_of_workers, required=True, metavar="N", help="workers that shall serve"
-    )
-    status = commands.add_parser("status", help="show a running server's processes and models", allow_abbrev=False)
-    status.add_argument("--json", action="store_true", help="as one JSON object")
-    for command in (scale, status):
-        command.add_argument("--runtime-dir", default="", metavar="DIR", help="what the server was started with")
-        command.add_argument("--port", type=int, metavar="N", help="which server, if several run")
+    add_operator_commands(commands)
     return parser
-
-
-def _number_of_workers(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 64:
-        raise argparse.ArgumentTypeError(f"{text!r} is not an integer from 1 to 64")
-    return int(text)
 
 
 def _serve(options: argparse.Namespace) -> int:
@@ -93,7 +73,7 @@ def _serve(options: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread a core, here and in each child
     from zerolane.supervisor import Supervisor, say_error  # loads numpy: not needed by the other commands
 
-    config = serve_config(options)
+    config = _with_admin_key(serve_config(options))
     specs = model_specs(options.model, config.served_model_name)
     _check_values(config)
     try:
@@ -101,6 +81,12 @@ def _serve(options: argparse.Namespace) -> int:
     except StartupError as error:
         say_error(error)
         return 1
+
+
+def _with_admin_key(config: ServeConfig) -> ServeConfig:
+    """The key from the environment where no flag says one. Children have no use for the variable."""
+    from_environment = os.environ.pop(ADMIN_KEY_VARIABLE, "")
+    return config if config.admin_key else replace(config, admin_key=from_environment)
 
 
 def _check_values(config: ServeConfig) -> None:
@@ -111,39 +97,22 @@ def _check_values(config: ServeConfig) -> None:
         raise BadOption(f"argument --kv-cache-memory: {error}") from error
     if config.chat_template and not Path(config.chat_template).is_file():
         raise BadOption(f"argument --chat-template: {config.chat_template!r} is not a file that exists")
+    _check_workers(config)
+    if config.device == "cuda" and (reason := why_no_gpu()):
+        raise BadOption(f"argument --device: no GPU is usable: {reason}")
 
 
-def _scale(options: argparse.Namespace) -> int:
-    server = find_server(options.runtime_dir, options.port)
-    for reply in ask(server, AskScale(options.workers), SCALE_TIMEOUT_S):
-        match reply:
-            case ScaleProgress(text):
-                print(text, file=sys.stderr)
-            case Scaled():
-                changes = f"{reply.started} started, {reply.stopped} stopped, {reply.seconds} s"
-                print(f"workers that serve: {reply.workers} ({changes})")
-                return 0
-            case Refused():
-                return _refused(reply)
-    return 1
-
-
-def _status(options: argparse.Namespace) -> int:
-    server = find_server(options.runtime_dir, options.port)
-    for reply in ask(server, AskStatus(), STATUS_TIMEOUT_S):
-        match reply:
-            case Status():
-                print(msgspec.json.encode(reply).decode() if options.json else status_text(reply))
-                return 0
-            case Refused():
-                return _refused(reply)
-    return 1
-
-
-def _refused(reply: Refused) -> int:
-    print(f"zerolane: {reply.message} {reply.advice}".rstrip(), file=sys.stderr)
-    return 1
+def _check_workers(config: ServeConfig) -> None:
+    """Raises BadOption."""
+    if bool(config.prefill_workers) != bool(config.decode_workers):
+        missing = "decode" if config.prefill_workers else "prefill"
+        raise BadOption(f"argument --{missing}-workers: --prefill-workers and --decode-workers belong together")
+    num_workers = config.prefill_workers + config.decode_workers or config.workers
+    if num_workers > MAX_WORKERS:
+        raise BadOption(f"argument --decode-workers: {num_workers} workers together, {MAX_WORKERS} are possible")
+    if config.pools > num_workers:
+        raise BadOption(f"argument --pools: {config.pools} pools need as many workers, not {num_workers}")
 
 
 def _command(argv: Sequence[str]) -> str:
-    return f"{argv[0]} " if argv and argv[0] in ("serve", "scale", "status") else ""
+    return f"{argv[0]} " if argv and argv[0] in COMMANDS else ""

@@ -1,8 +1,9 @@
 """How a process comes into service: what each message of a child means, and what follows as soon as it can.
 
-    scheduler   STARTING -Ready-> UP -(models are known)-> READY
-    frontend    STARTING -Ready-> UP -(models are known)-> PREPARING -Ready-> READY
-    worker      STARTING -Ready-> UP -> LINKING -Linked-> LINKED -(scheduler is READY)-> READY
+    scheduler    STARTING -Ready-> UP -(models are known)-> READY
+    frontend     STARTING -Ready-> UP -(models are known)-> PREPARING -Ready-> READY
+    fork server  STARTING -(models are known)-Ready-> READY
+    worker       WAITING -Forked-> STARTING -Ready-> UP -> LINKING -Linked-> LINKED -(scheduler is READY)-> READY
 
 `settle` runs after every batch of events and moves each seat as far as it can go; so nothing depends on the order in
 which processes come up.
@@ -11,12 +12,18 @@ which processes come up.
 import logging
 
 from ipc.control_messages import (
+    AddPool,
     Drained,
     Fatal,
+    Forked,
     Inspected,
+    KeeperReady,
+    KillWorker,
     Linked,
     Loaded,
     ModelsReady,
+    Pong,
+    PoolDrained,
     Progress,
     Ready,
     Stop,
@@ -24,6 +31,8 @@ from ipc.control_messages import (
     WorkerDrained,
     WorkerGone,
 )
+from zerolane import gpu_pools
+from zerolane.births import ask_for_workers, on_forked
 from zerolane.children import Child, Role
 from zerolane.house import House, Phase
 from zerolane.readiness import tell_readiness
@@ -57,10 +66,20 @@ def on_message(house: House, seat: Seat, record: ToSupervisor) -> None:
             _on_ready(seat)
         case Linked(epoch):
             on_linked(seat, epoch)
+        case Forked():
+            on_forked(house, record)
         case WorkerDrained(worker_id):
+            _on_worker_drained(house, worker_id)
+        case KillWorker(worker_id, epoch, reason):
             for worker in house.seats.of(Role.WORKER):
-                if worker.id == worker_id and worker.state is SeatState.DRAINING:
-                    stop(house, worker)
+                if (worker.id, worker.epoch) == (worker_id, epoch):
+                    house.kill(worker, reason)
+        case PoolDrained(pool):
+            house.pools.drained |= {pool} & house.pools.draining
+        case KeeperReady(memory):
+            gpu_pools.on_keeper_ready(house, seat, memory)
+        case Pong():
+            seat.unanswered_since = None
         case Drained():
             seat.state = SeatState.DRAINED
         case Inspected(cards):
@@ -91,6 +110,8 @@ def settle(house: House) -> None:
     if house.cards:
         for seat in house.seats.alive:
             _introduce_models(house, seat)
+    gpu_pools.start_keepers(house)
+    ask_for_workers(house)
     for worker in house.seats.of(Role.WORKER):
         if worker.state is SeatState.UP:
             link_worker(house, worker, SeatState.LINKING)
@@ -100,28 +121,51 @@ def settle(house: House) -> None:
 
 def _on_ready(seat: Seat) -> None:
     match seat.role, seat.state:
-        case Role.FRONTEND, SeatState.PREPARING:
+        case (Role.FRONTEND, SeatState.PREPARING) | (Role.FORKSERVER, SeatState.STARTING):
             seat.serves()
         case _, SeatState.STARTING:
             seat.state = SeatState.UP
 
 
+def _on_worker_drained(house: House, worker_id: int) -> None:
+    """It leaves now, or goes on in another pool."""
+    for worker in house.seats.of(Role.WORKER):
+        if worker.id == worker_id and worker.state is SeatState.DRAINING:
+            worker.is_added = False
+            if worker.is_moving:
+                worker.is_moving = False
+                link_worker(house, worker, SeatState.RELINKING)
+            else:
+                stop(house, worker)
+
+
 def _introduce_models(house: House, seat: Seat) -> None:
-    """Send ModelsReady once a life: to a worker at once, to the others when they said they are up."""
-    if seat.child is None or seat.knows_models or seat.role is Role.LOADER:
+    """Send ModelsReady once a life: to the fork server at once, to the others when they said they are up. A worker is
+    born with them."""
+    if seat.child is None or seat.knows_models:
         return
-    if seat.role is Role.WORKER:
-        seat.child.send(ModelsReady(house.cards), house.memory.worker_descriptors(house.cards))
-    elif seat.state is SeatState.UP:
-        seat.child.send(ModelsReady(house.cards))
-        if seat.role is Role.SCHEDULER:
+    match seat.role, seat.state:
+        case Role.FORKSERVER | Role.KEEPER, _:
+            cards = [card for card in house.cards if (card.device == "cpu") == (seat.role is Role.FORKSERVER)]
+            seat.child.send(ModelsReady(house.cards), house.memory.weight_descriptors(cards))
+        case Role.SCHEDULER, SeatState.UP:
+            seat.child.send(ModelsReady(house.cards))
             seat.serves()
+            _introduce_pools(house, seat.child)
             _tell_if_no_worker_comes(house, seat.child)
-        else:
+        case Role.FRONTEND, SeatState.UP:
+            seat.child.send(ModelsReady(house.cards))
             seat.state = SeatState.PREPARING
-    else:
-        return
+        case _:
+            return
     seat.knows_models = True
+
+
+def _introduce_pools(house: House, scheduler: Child) -> None:
+    """What was draining when its predecessor died is drained: nothing of it is known any more."""
+    for pool in house.pools.serving:
+        scheduler.send(AddPool(pool))
+    house.pools.drained |= house.pools.draining
 
 
 def _tell_if_no_worker_comes(house: House, scheduler: Child) -> None:

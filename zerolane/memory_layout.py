@@ -14,6 +14,7 @@ from ipc.memory_available import memory_available
 from ipc.model_card import ModelCard
 from ipc.step_layout import StepKind, StepShape, step_bytes
 from zerolane.byte_sizes import format_bytes
+from zerolane.worker_places import worker_places
 
 _LARGEST_STEPS = 4  # of them must fit: two in flight, each in a block of up to twice its size
 _ROOM_PER_WORKER = 4 << 20  # bytes; most steps are far below the largest
@@ -23,17 +24,20 @@ _LEFT_FREE = 256 << 20  # bytes left for the processes themselves
 
 
 def arena_bytes(config: ServeConfig) -> int:
-    """Size of the step arena: the largest possible steps of one worker, and room for those of the others."""
+    """Size of the step arena: the largest possible steps of one worker, and room for those of the others.
+
+    A spare has none before it is a worker.
+    """
     width = -(-(config.max_model_len or _ASSUMED_MODEL_LEN) // config.block_size)
-    wanted = _LARGEST_STEPS * _largest_step(config, width) + config.workers * _ROOM_PER_WORKER
+    wanted = _LARGEST_STEPS * _largest_step(config, width) + len(worker_places(config)) * _ROOM_PER_WORKER
     return max(wanted, _SMALLEST_ARENA)
 
 
 def with_kv_pages(cards: Sequence[ModelCard], config: ServeConfig, kv_bytes: int) -> list[ModelCard]:
-    """The cards with `block_size` and `num_pages` filled in, where all pages together take at most `kv_bytes`.
+    """The cards with `block_size` and `num_pages` filled in, where one pool's pages together take at most `kv_bytes`.
 
-    Memory is split evenly; what a model cannot use (all its streams at full length fit) goes to the others. Raises
-    StartupError when a model gets less than one stream of full length needs.
+    A pool's memory is split evenly; what a model cannot use (all its streams at full length fit) goes to the others.
+    Raises StartupError when a model gets less than one stream of full length needs.
     """
     sized = {card.index: replace(card, block_size=config.block_size) for card in cards}
     left = kv_bytes
@@ -42,7 +46,7 @@ def with_kv_pages(cards: Sequence[ModelCard], config: ServeConfig, kv_bytes: int
         share = left // (len(hungry) - position)
         num_pages = min(share // _page_bytes(card), config.max_num_seqs * pages_per_stream(card))
         if num_pages < pages_per_stream(card):
-            raise _too_little_kv(card, share)
+            raise _too_little_kv(card, share, config.pools)
         _check_step_fits(card, config, num_pages)
         sized[card.index] = replace(card, num_pages=num_pages)
         left -= num_pages * _page_bytes(card)
@@ -86,12 +90,13 @@ def _check_step_fits(card: ModelCard, config: ServeConfig, num_pages: int) -> No
         )
 
 
-def _too_little_kv(card: ModelCard, share: int) -> StartupError:
+def _too_little_kv(card: ModelCard, share: int, num_pools: int) -> StartupError:
     wanted = pages_per_stream(card) * _page_bytes(card)
     longest = share // _page_bytes(card) * card.block_size
+    each = " in each pool" if num_pools > 1 else ""
     shorter = f", or --max-model-len {longest} or less" if longest else ""
     return StartupError(
         f"One stream of {card.max_model_len} tokens of {card.name} takes {format_bytes(wanted)} of KV memory, "
-        f"and its share of --kv-cache-memory is {format_bytes(share)}.",
+        f"and its share of --kv-cache-memory is {format_bytes(share)}{each}.",
         f"Give more --kv-cache-memory{shorter}.",
     )

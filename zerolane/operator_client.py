@@ -1,13 +1,12 @@
 """The other side of control.sock: finds the running server, sends one command, yields its replies."""
 
 import socket
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from ipc.errors import ZerolaneError
-from zerolane.operator_protocol import Reply, Request, ScaleProgress, parse_reply, to_line
-from zerolane.runtime_dir import CONTROL_SOCKET, base_dir, is_live, live_servers
+from ipc.operator_protocol import CONTROL_SOCKET, CommandProgress, Reply, Request, parse_reply, to_line
+from zerolane.runtime_dir import base_dir, is_live, live_servers
 
 
 class NoServer(ZerolaneError):
@@ -33,25 +32,24 @@ def find_server(runtime_dir: str, port: int | None) -> Path:
     return next(iter(servers.values()))
 
 
-def ask(server: Path, request: Request, timeout_s: float) -> Iterator[Reply]:
-    """Replies as they come, the final one last. Raises NoServer when the server leaves or is silent for too long."""
-    deadline = time.monotonic() + timeout_s
+def ask(server: Path, request: Request, silence_s: float) -> Iterator[Reply]:
+    """Replies as they come, the final one last. Raises NoServer when the server leaves or is silent for `silence_s`; a
+    server at work says at least every few seconds how far it is."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         try:
-            connection.settimeout(timeout_s)
+            connection.settimeout(silence_s)
             connection.connect(str(server / CONTROL_SOCKET))
             connection.sendall(to_line(request))
-            yield from _replies(connection, deadline)
+            yield from _replies(connection)
         except TimeoutError:
-            raise NoServer(f"The server did not answer within {timeout_s:g} s.") from None
+            raise NoServer(f"The server did not answer within {silence_s:g} s.") from None
         except OSError as error:
             raise NoServer(f"The server cannot be reached: {error.strerror}.") from error
 
 
-def _replies(connection: socket.socket, deadline: float) -> Iterator[Reply]:
+def _replies(connection: socket.socket) -> Iterator[Reply]:
     pending = b""
     while True:
-        connection.settimeout(max(0.001, deadline - time.monotonic()))
         data = connection.recv(1 << 16)
         if not data:
             raise NoServer("The server closed the connection before it had answered.")
@@ -59,7 +57,7 @@ def _replies(connection: socket.socket, deadline: float) -> Iterator[Reply]:
         for line in lines:
             reply = parse_reply(line)
             yield reply
-            if not isinstance(reply, ScaleProgress):
+            if not isinstance(reply, CommandProgress):
                 return
 
 

@@ -12,7 +12,7 @@ def missing(house: House) -> str:
         return "models are loading"
     if house.seats.scheduler.state is not SeatState.READY:
         return "the scheduler is starting"
-    workers = house.seats.of(Role.WORKER)
+    workers = house.seats.workers
     if any(worker.state is SeatState.READY for worker in workers):
         return ""
     failed = all(worker.state is SeatState.FAILED for worker in workers)

@@ -1,14 +1,18 @@
 """What follows when a process ends: by whom it is replaced, when, and who must know.
 
 A process that ends within SHORT_LIFE_S of serving, or never served, has lived too short; MAX_SHORT_LIVES of them in a
-row and nobody takes its seat any more. Pauses between short lives grow; after a long life there is none.
+row and nobody takes its seat any more. Pauses between short lives grow; after a long life there is none. A worker that
+comes into service ends the row: a request that kills several one after the other must not close their seats.
+
+A worker that dies has an heir if a spare is ready: it takes over at once, and the dead one's seat becomes the spare's.
 """
 
 import logging
 
-from ipc.control_messages import FrontendGone, SchedulerGone, WorkerGone
+from ipc.control_messages import FrontendGone, SchedulerGone, UseSpare, WorkerGone
 from ipc.doorbell import Doorbell
 from ipc.errors import StartupError, ZerolaneError
+from zerolane import gpu_pools
 from zerolane.children import Role, describe_exit
 from zerolane.house import House, Phase
 from zerolane.lifecycle import on_message, stop
@@ -43,6 +47,18 @@ def on_exit(house: House, seat: Seat) -> None:
         _repair(house, seat, was, is_short=served_s < SHORT_LIFE_S)
 
 
+def on_not_born(house: House, seat: Seat) -> None:
+    """The process a worker's seat waits for does not come. Raises StartupError during the start."""
+    seat.state = SeatState.GONE
+    seat.set_timer(None)
+    if house.phase is Phase.STARTING:
+        raise _failed_start(seat, "could not be made")
+    if house.seats.fork_server.state is SeatState.FAILED:
+        seat.num_short_lives = MAX_SHORT_LIVES  # nobody is there who could make one later
+    if house.phase is not Phase.STOPPING:
+        _repair(house, seat, SeatState.STARTING, is_short=True)
+
+
 def _clear_out(house: House, seat: Seat) -> str:
     """Let go of the process; how it ended, in words."""
     child = seat.child
@@ -54,7 +70,9 @@ def _clear_out(house: House, seat: Seat) -> str:
     seat.child, seat.state = None, SeatState.GONE
     seat.set_timer(None)
     seat.drop_link()
-    if seat.role is not Role.LOADER:
+    if seat.role is Role.WORKER:
+        gpu_pools.on_worker_gone(house, seat)
+    if seat.has_metrics:
         house.metrics.writer(seat.metrics_slot).reset_gauges()
     return describe_exit(code)
 
@@ -76,7 +94,7 @@ def _failed_start(seat: Seat, how: str) -> StartupError:
 
 
 def _log_death(seat: Seat, was: SeatState, how: str) -> None:
-    if was is SeatState.STOPPING:
+    if was is SeatState.STOPPING or seat.is_replaced:
         log.info(f"{seat.name} has left", extra={"fields": {"epoch": seat.epoch}})
     else:
         log.warning(f"{seat.name} {how}", extra={"fields": {"was": was.value, "epoch": seat.epoch}})
@@ -84,25 +102,50 @@ def _log_death(seat: Seat, was: SeatState, how: str) -> None:
 
 def _repair(house: House, seat: Seat, was: SeatState, is_short: bool) -> None:
     """Tell the others, and fill the seat again unless it was meant to be empty."""
-    returns = was not in (SeatState.STOPPING, SeatState.DRAINING)
+    returns = seat.is_moving or was not in (SeatState.STOPPING, SeatState.DRAINING, SeatState.DRAINED)
     if returns and house.phase is Phase.DRAINING and seat.role is Role.FRONTEND:
         returns = False  # nobody can connect to it any more
     seat.num_short_lives = seat.num_short_lives + 1 if is_short else 0
     gives_up = returns and seat.num_short_lives >= MAX_SHORT_LIVES
     match seat.role:
-        case Role.WORKER if was is not SeatState.STOPPING:  # else the scheduler has let go of it already
+        case Role.WORKER:
             will_return = (returns and not gives_up) or _others_are_coming(house, seat)
-            _send_scheduler(house, WorkerGone(seat.id, seat.epoch, will_return))
+            _tell_worker_gone(house, seat, was, will_return, wants_heir=returns)
+        case Role.KEEPER:
+            gpu_pools.on_keeper_gone(house, seat)
+        case Role.FORKSERVER:
+            house.forks.forget_all()  # who waits is asked for again
         case Role.SCHEDULER:
             _replace_scheduler(house, seat)
         case Role.FRONTEND:
-            _send_scheduler(house, FrontendGone(seat.id, seat.epoch))
+            if house.scheduler_in_service is not None:
+                house.scheduler_in_service.send(FrontendGone(seat.id, seat.epoch))
     if gives_up:
         _give_up(house, seat)
     elif returns:
         _restart_later(house, seat)
     elif seat.role is Role.WORKER:
         house.seats.remove(seat)
+
+
+def _tell_worker_gone(house: House, seat: Seat, was: SeatState, will_return: bool, wants_heir: bool) -> None:
+    """With the spare that takes over, if there is one: so no time is lost, and no other worker is burdened."""
+    scheduler = house.scheduler_in_service
+    was_asked = was is SeatState.STOPPING
+    if scheduler is None or (was_asked and not seat.is_added):
+        return  # its successor hears of the living only; or it has let go of this one already
+    ready = [spare for spare in house.seats.spares if spare.state is SeatState.READY and spare is not seat]
+    heir = ready[0] if wants_heir and not seat.is_spare and ready else None
+    if heir is None:
+        scheduler.send(WorkerGone(seat.id, seat.epoch, will_return, was_asked))
+        return
+    heir.take_place_of(seat)
+    if seat.is_added:
+        scheduler.send(WorkerGone(seat.id, seat.epoch, True, was_asked, heir.id))
+    else:
+        scheduler.send(WorkerGone(seat.id, seat.epoch, True, was_asked))
+        scheduler.send(UseSpare(heir.id, heir.pool, heir.phases))
+    log.info("a spare takes over", extra={"fields": {"spare": heir.id, "worker": seat.id}})
 
 
 def _others_are_coming(house: House, gone: Seat) -> bool:
@@ -119,23 +162,24 @@ def _replace_scheduler(house: House, seat: Seat) -> None:
     house.scheduler_doorbell.close()
     house.scheduler_doorbell = Doorbell.create()
     for worker in house.seats.of(Role.WORKER):
+        worker.is_added = False
         match worker.state:
             case SeatState.LINKING | SeatState.RELINKING | SeatState.LINKED | SeatState.READY:
+                link_worker(house, worker, SeatState.RELINKING)
+            case SeatState.DRAINING if worker.is_moving:
+                worker.is_moving = False
                 link_worker(house, worker, SeatState.RELINKING)
             case SeatState.DRAINING:
                 stop(house, worker)  # nobody is left who would say that it is drained
 
 
-def _send_scheduler(house: House, record: WorkerGone | FrontendGone) -> None:
-    scheduler = house.seats.scheduler
-    if scheduler.child is not None and scheduler.state is SeatState.READY:
-        scheduler.child.send(record)
-
-
 def _restart_later(house: House, seat: Seat) -> None:
     pause_s = RESTART_PAUSES_S[min(max(0, seat.num_short_lives - 1), len(RESTART_PAUSES_S) - 1)]
     seat.state = SeatState.RESTARTING
-    seat.set_timer(house.loop.call_later(pause_s, lambda: _restart(house, seat)))
+    if pause_s > 0:
+        seat.set_timer(house.loop.call_later(pause_s, lambda: _restart(house, seat)))
+    else:
+        _restart(house, seat)
 
 
 def _restart(house: House, seat: Seat) -> None:
@@ -143,7 +187,10 @@ def _restart(house: House, seat: Seat) -> None:
     if house.phase is Phase.STOPPING:
         return
     seat.num_restarts += 1
-    house.metrics.writer(0).counter("zerolane_process_restarts_total", seat.role.value).add()
+    house.metrics.writer(0).counter("zerolane_process_restarts_total", seat.shown_role).add()
+    if seat.role is Role.KEEPER:
+        seat.state = SeatState.WAITING  # `gpu_pools.py` starts it when nobody uses the old memory any more
+        return
     try:
         house.spawn(seat)
     except OSError as error:
@@ -156,7 +203,8 @@ def _give_up(house: House, seat: Seat) -> None:
     message = f"{seat.name} ended {MAX_SHORT_LIVES} times without serving, so it is not started again"
     if seat.last_words is not None:
         message += f" ({seat.last_words.message})"
-    if seat.role is Role.SCHEDULER or all(other.state is SeatState.FAILED for other in house.seats.of(Role.FRONTEND)):
+    has_frontend = any(other.state is not SeatState.FAILED for other in house.seats.of(Role.FRONTEND))
+    if seat.role in (Role.SCHEDULER, Role.KEEPER) or not has_frontend:
         raise GaveUp(message)
     advice = "find the reason in the lines above, then 'zerolane scale --workers N' tries again"
     log.error(message, extra={"fields": {"advice": advice}})

@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 
 from ipc.errors import StartupError
+from ipc.operator_protocol import CONTROL_SOCKET
 
-CONTROL_SOCKET = "control.sock"
 SCHEDULER_SOCKET = "scheduler.sock"
 _LONGEST_SOCKET_PATH = 107  # bytes a Unix socket's address has room for
 _PROBE_S = 2.0  # a live server accepts a connection at once

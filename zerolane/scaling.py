@@ -1,107 +1,180 @@
-"""Adding and removing workers while the server runs: a new one maps memory that is there, an old one drains first."""
+"""`zerolane scale`: workers, spares and pools are added and removed while the server runs.
+
+A new worker maps memory that is there; a spare that waits is put to work first, and replaced. An old one drains. A new
+pool is memory taken now; an old one's requests move to the others before its memory is given up.
+"""
 
 import logging
-import time
 from collections.abc import Callable
+from functools import partial
 
-from ipc.control_messages import DrainWorker
-from zerolane.children import Role
+from ipc.errors import StartupError
+from ipc.kv_layout import kv_regions
+from ipc.operator_protocol import AskScale, Scaled
+from zerolane import pool_changes
 from zerolane.house import House
-from zerolane.lifecycle import stop
-from zerolane.operator_protocol import Refused, Scaled, ScaleProgress
-from zerolane.seats import WITHOUT_PROCESS, Seat, SeatState
+from zerolane.memory_layout import check_memory
+from zerolane.operator_job import CannotGoOn, Plan, PlannedJob, Say, Wait, Waits
+from zerolane.seats import Seat, SeatState
+from zerolane.workforce import (
+    TAKE_AWAY_S,
+    add_worker,
+    check_none_failed,
+    failed,
+    put_to_work,
+    ready,
+    start_again,
+    stays,
+    take_away,
+)
 
-DRAIN_S = 60.0  # the longest a worker may need for the steps it has; then it is killed, which costs no request either
+POOL_DRAIN_S = 120.0  # requests of a pool are moved within; a long prompt's pages are copied while it decodes
 
 log = logging.getLogger("zerolane.supervisor.scaling")
 
-Say = Callable[[ScaleProgress | Scaled | Refused], None]
 
+class ScaleJob(PlannedJob):
+    """One scale command. Workers that were given up are tried again, also when their number stays."""
 
-class ScaleJob:
-    """One scale command. `settle` looks after every batch of events whether it is done; then `is_done` is True.
+    def __init__(self, house: House, request: AskScale, say: Say) -> None:
+        super().__init__(house, say)
+        self._request = request
+        self._num_started = self._num_stopped = 0
 
-    Workers that were given up are dropped first, so scaling to the same number tries them again.
-    """
+    def plan(self) -> Plan:
+        house, request = self._house, self._request
+        num_workers = request.workers or sum(map(stays, house.seats.workers))
+        num_spares = sum(map(stays, house.seats.spares)) if request.spares is None else request.spares
+        num_pools = request.pools or len(house.pools.serving)
+        self._check(num_workers, num_pools)
+        fields = {"workers": num_workers, "spares": num_spares, "pools": num_pools}
+        log.info("scaling", extra={"fields": fields})
+        yield from self._remove_pools(num_pools)
+        self._add_pools(num_pools)
+        self._set_workers(num_workers)
+        self._set_spares(num_spares)
+        if request.pools is not None:
+            self._spread_workers()
+        yield from self._wait_for(num_workers, num_spares)
+        serve, wait, pools = len(ready(house.seats.workers)), len(ready(house.seats.spares)), len(house.pools.serving)
+        return Scaled(serve, self._num_started, self._num_stopped, self.seconds, wait, pools)
 
-    def __init__(self, house: House, num_workers: int, say: Say) -> None:
-        self.is_done = False
-        self._house = house
-        self._wanted = num_workers
-        self._say = say
-        self._started_at = time.monotonic()
-        self._started: list[Seat] = []
-        self._stopped: list[Seat] = []
-        self._last_text = ""
-        self._deadline = house.loop.call_later(house.config.startup_timeout + DRAIN_S, self._give_up)
+    def _check(self, num_workers: int, num_pools: int) -> None:
+        """Raises CannotGoOn before anything is changed."""
+        house = self._house
+        if num_pools > num_workers:
+            advice = f"Give at least --workers {num_pools}, or fewer --pools."
+            raise CannotGoOn(f"{num_pools} pools need as many workers, and there would be {num_workers}.", advice)
+        has_phases = any(seat.phases != "both" for seat in house.seats.workers)
+        if has_phases and (self._request.workers or self._request.pools):
+            message = "Prefill and decode have workers of their own here, whose numbers are fixed at the start."
+            raise CannotGoOn(message, "Only --spares can be changed.")
+        missing = num_pools - len(house.pools.numbers)
+        if missing > 0 and house.gpu_pools:
+            raise CannotGoOn("Pools on GPUs cannot be added while the server runs.", "Only --workers and --spares.")
+        if missing > 0:
+            wanted = missing * sum(kv_regions(card)[1] for card in house.cards if card.kv_layers)
+            _refuse(partial(check_memory, wanted, "The new pools take", "End other programs, or add fewer --pools."))
 
-    def begin(self) -> None:
-        """Start what is missing, drain what is too much, highest ids first."""
-        workers = self._house.seats.of(Role.WORKER)
-        for seat in [seat for seat in workers if seat.state is SeatState.FAILED]:
-            self._house.seats.remove(seat)
-        staying = [seat for seat in self._house.seats.of(Role.WORKER) if _stays(seat)]
-        for seat in reversed(staying[self._wanted :]):
-            self._take_away(seat)
-        for _ in range(self._wanted - len(staying)):
-            if not self._add():
+    def _remove_pools(self, num_pools: int) -> Waits:
+        """The highest ones. Their workers go on in the others."""
+        house = self._house
+        for pool in house.pools.serving[num_pools:]:
+            pool_changes.drain_pool(house, pool)
+        for pool in sorted(house.pools.draining):
+            if not (yield self._until_empty(pool)):
+                raise CannotGoOn(
+                    f"Pool {pool} was not empty after {POOL_DRAIN_S:g} s.",
+                    "Its requests may not fit into the others: give the command again when less is open.",
+                )
+            pool_changes.remove_pool(house, pool)
+
+    def _until_empty(self, pool: int) -> Wait:
+        pools = self._house.pools
+        return Wait(lambda: f"pool {pool} is being emptied", lambda: pool in pools.drained, POOL_DRAIN_S)
+
+    def _add_pools(self, num_pools: int) -> None:
+        for pool in range(num_pools):
+            if pool not in self._house.pools.numbers:
+                _refuse(partial(pool_changes.add_pool, self._house, pool))
+
+    def _set_workers(self, wanted: int) -> None:
+        """Ready spares first. Of those that are too many, the highest ids of the fullest pools leave."""
+        house = self._house
+        self._try_again(house.seats.workers)
+        for _ in range(wanted - len(self._staying())):
+            pool = min(house.pools.serving, key=lambda pool: len(self._of_pool(pool)))
+            if spares := ready(house.seats.spares):
+                put_to_work(house, spares[0], pool)
+            else:
+                self._num_started += 1
+                add_worker(house, pool)
+        for _ in range(len(self._staying()) - wanted):
+            fullest = max(house.pools.serving, key=lambda pool: (len(self._of_pool(pool)), pool))
+            self._num_stopped += 1
+            take_away(house, self._of_pool(fullest)[-1])
+
+    def _set_spares(self, wanted: int) -> None:
+        house = self._house
+        self._try_again(house.seats.spares)
+        staying = [seat for seat in house.seats.spares if stays(seat)]
+        for _ in range(wanted - len(staying)):
+            self._num_started += 1
+            add_worker(house, None)
+        for seat in staying[wanted:]:
+            self._num_stopped += 1
+            take_away(house, seat)
+
+    def _try_again(self, seats: list[Seat]) -> None:
+        """Seats that were given up get a new process."""
+        for seat in seats:
+            if seat.state is SeatState.FAILED:
+                self._num_started += 1
+                start_again(self._house, seat)
+
+    def _spread_workers(self) -> None:
+        """From pools with more workers than others to new ones."""
+        house = self._house
+        while True:
+            by_size = sorted(house.pools.serving, key=lambda pool: len(self._of_pool(pool)))
+            fewest, most = self._of_pool(by_size[0]), self._of_pool(by_size[-1])
+            if len(most) - len(fewest) < 2:
                 return
-        log.info("scaling", extra={"fields": {"workers": self._wanted, "before": len(staying)}})
-        self.settle()
+            pool_changes.move_worker(house, most[-1], by_size[0])
 
-    def settle(self) -> None:
-        """Say how far it is when that has changed, and end the job when it is done or cannot be."""
-        if self.is_done:
-            return
-        workers = self._house.seats.of(Role.WORKER)
-        if failed := [seat for seat in workers if seat.state is SeatState.FAILED]:
-            reason = failed[0].last_words.message if failed[0].last_words else "see the server's log"
-            self._end(Refused(f"{failed[0].name} could not be kept running: {reason}."))
-            return
-        ready = sum(seat.state is SeatState.READY for seat in workers)
-        leaving = sum(seat in workers for seat in self._stopped)
-        self._tell(f"{ready} of {self._wanted} workers serve" + (f", {leaving} are leaving" if leaving else ""))
-        if ready == len(workers) == self._wanted:
-            seconds = round(time.monotonic() - self._started_at, 2)
-            self._end(Scaled(self._wanted, len(self._started), len(self._stopped), seconds))
+    def _wait_for(self, num_workers: int, num_spares: int) -> Waits:
+        """Exactly so many serve and wait, and whoever is too many is gone."""
+        house = self._house
+        timeout_s = house.config.startup_timeout + TAKE_AWAY_S
 
-    def _add(self) -> bool:
-        seat = self._house.seats.add(Role.WORKER, self._house.seats.free_worker_id())
-        try:
-            self._house.spawn(seat)
-        except OSError as error:
-            self._house.seats.remove(seat)
-            self._end(Refused(f"Cannot start a process: {error.strerror}.", "See the limits (ulimit -a)."))
-            return False
-        self._started.append(seat)
-        return True
+        def progress() -> str:
+            seats = house.seats.workers + house.seats.spares
+            leaving = len(seats) - sum(map(stays, seats))
+            text = f"{len(ready(house.seats.workers))} of {num_workers} workers serve"
+            text += f", {len(ready(house.seats.spares))} of {num_spares} spares wait" if num_spares else ""
+            return text + (f", {leaving} are leaving" if leaving else "")
 
-    def _take_away(self, seat: Seat) -> None:
-        house, scheduler = self._house, self._house.seats.scheduler
-        if seat.state in WITHOUT_PROCESS:
-            seat.set_timer(None)
-            house.seats.remove(seat)
-        elif seat.state is SeatState.READY and scheduler.child is not None and scheduler.state is SeatState.READY:
-            seat.state = SeatState.DRAINING
-            seat.set_timer(house.loop.call_later(DRAIN_S, lambda: house.kill(seat, "did not finish its steps")))
-            scheduler.child.send(DrainWorker(seat.id))
-        else:
-            stop(house, seat)
-        self._stopped.append(seat)
+        def is_over() -> bool:
+            workers, spares = house.seats.workers, house.seats.spares
+            is_reached = len(ready(workers)) == len(workers) == num_workers
+            is_reached = is_reached and len(ready(spares)) == len(spares) == num_spares
+            return is_reached or bool(failed(workers + spares))
 
-    def _tell(self, text: str) -> None:
-        if text != self._last_text:
-            self._last_text = text
-            self._say(ScaleProgress(text))
+        in_time = yield Wait(progress, is_over, timeout_s)
+        check_none_failed(house.seats.workers + house.seats.spares)
+        if not in_time:
+            raise CannotGoOn(f"Not done in time: {progress()}.", "The server goes on trying; see 'zerolane status'.")
 
-    def _give_up(self) -> None:
-        self._end(Refused(f"Not done in time: {self._last_text}.", "The server goes on trying; see 'zerolane status'."))
+    def _staying(self) -> list[Seat]:
+        return [seat for seat in self._house.seats.workers if stays(seat)]
 
-    def _end(self, reply: Scaled | Refused) -> None:
-        self.is_done = True
-        self._deadline.cancel()
-        self._say(reply)
+    def _of_pool(self, pool: int) -> list[Seat]:
+        return [seat for seat in self._staying() if seat.pool == pool]
 
 
-def _stays(seat: Seat) -> bool:
-    return seat.state not in (SeatState.DRAINING, SeatState.STOPPING)
+def _refuse(change: Callable[[], None]) -> None:
+    """Do it; that memory does not suffice is the operator's to hear, not the server's end."""
+    try:
+        change()
+    except StartupError as error:
+        raise CannotGoOn(str(error), error.advice) from error

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 from ipc.control_messages import Fatal
 from ipc.doorbell import Doorbell
@@ -11,15 +12,17 @@ from ipc.segments import Segment
 from zerolane.children import Child, Role
 from zerolane.poll_loop import Timer
 
-MAX_FRONTENDS = 64
-MAX_WORKERS = 64
-_FIRST_SLOT = {Role.SCHEDULER: 1, Role.FRONTEND: 2, Role.WORKER: 2 + MAX_FRONTENDS}  # the supervisor has slot 0
+MAX_FRONTENDS = 65  # 64 and the one that takes over from another in a rolling restart
+MAX_WORKERS = 192  # for prefill, for decode, spares: 64 of each
+# The supervisor has slot 0. Who is not here counts nothing.
+_FIRST_SLOT = {Role.SCHEDULER: 1, Role.FRONTEND: 2, Role.WORKER: 2 + MAX_FRONTENDS}
 NUM_METRICS_SLOTS = 2 + MAX_FRONTENDS + MAX_WORKERS
 
 
 class SeatState(StrEnum):
     """Where the process of a seat is in its life. Workers pass all stages; the others have no link."""
 
+    WAITING = "waiting"  # worker: no process; the fork server is to make one
     STARTING = "starting"  # started, has not said Ready
     UP = "up"  # said Ready; a worker has mapped and tried all models, a frontend still lacks its models
     PREPARING = "preparing"  # frontend: was told the models, has not said Ready again
@@ -35,7 +38,10 @@ class SeatState(StrEnum):
     GONE = "gone"  # no process, and none is wanted
 
 
-WITHOUT_PROCESS = (SeatState.RESTARTING, SeatState.FAILED, SeatState.GONE)
+WITHOUT_PROCESS = (SeatState.WAITING, SeatState.RESTARTING, SeatState.FAILED, SeatState.GONE)
+
+
+Phases = Literal["both", "prefill", "decode"]
 
 
 @dataclass
@@ -62,15 +68,38 @@ class Seat:
     ready_at: float | None = None  # when this life first served
     knows_models: bool = False  # this life was sent ModelsReady
     told_readiness: str | None = None  # what this life of a frontend was last told is missing; "": nothing
+    unanswered_since: float | None = None  # when the first Ping was sent that it has not answered
     last_words: Fatal | None = None
+    is_replaced: bool = False  # this life is ended by us, to have a fresh one in its place
     num_restarts: int = 0
     num_short_lives: int = 0  # in a row
     timer: Timer | None = None  # the one deadline or pause that is running
     link: LinkEnds | None = field(default=None, repr=False)
+    # of a worker's seat:
+    pool: int = 0  # whose KV pages its steps use
+    phases: Phases = "both"
+    is_spare: bool = False  # it waits, warm, to take the place of one that dies
+    is_added: bool = False  # the scheduler knows this life, and has not let go of it
+    is_moving: bool = False  # it drains to be linked again as a worker of another pool, not to leave
 
     @property
     def name(self) -> str:
-        return self.role.value if self.role in (Role.SCHEDULER, Role.LOADER) else f"{self.role.value} {self.id}"
+        match self.role:
+            case Role.SCHEDULER | Role.LOADER:
+                return self.role.value
+            case Role.FORKSERVER:
+                return "fork server"
+            case _:
+                return f"{self.role.value} {self.id}"
+
+    @property
+    def shown_role(self) -> str:
+        """Its role for operators and metrics, where a spare is one of its own."""
+        return "spare" if self.is_spare else self.role.value
+
+    @property
+    def has_metrics(self) -> bool:
+        return self.role in _FIRST_SLOT
 
     @property
     def metrics_slot(self) -> int:
@@ -81,11 +110,23 @@ class Seat:
         """Seconds since this life first served; 0 if it never did."""
         return time.monotonic() - self.ready_at if self.ready_at is not None else 0.0
 
+    def begin_life(self) -> None:
+        """Nothing is known of the next process yet."""
+        self.epoch += 1
+        self.state = SeatState.WAITING
+        self.ready_at, self.knows_models, self.last_words, self.told_readiness = None, False, None, None
+        self.unanswered_since, self.is_added, self.is_moving, self.is_replaced = None, False, False, False
+
     def serves(self) -> None:
         """It has come into service: no deadline any more."""
         self.state = SeatState.READY
         self.ready_at = time.monotonic()
         self.set_timer(None)
+
+    def take_place_of(self, other: "Seat") -> None:
+        """This spare is a worker from now on, where `other` was; that seat's next process is a spare."""
+        self.pool, self.phases, self.is_spare = other.pool, other.phases, False
+        other.phases, other.is_spare = "both", True
 
     def set_timer(self, timer: Timer | None) -> None:
         if self.timer is not None:
@@ -123,6 +164,19 @@ class Seats:
     @property
     def scheduler(self) -> Seat:
         return self._seats[Role.SCHEDULER, 0]
+
+    @property
+    def fork_server(self) -> Seat:
+        return self._seats[Role.FORKSERVER, 0]
+
+    @property
+    def workers(self) -> list[Seat]:
+        """Those that take steps or shall, by rising id."""
+        return [seat for seat in self.of(Role.WORKER) if not seat.is_spare]
+
+    @property
+    def spares(self) -> list[Seat]:
+        return [seat for seat in self.of(Role.WORKER) if seat.is_spare]
 
     @property
     def alive(self) -> list[Seat]:

@@ -9,28 +9,39 @@ from ipc.control_messages import WeightSegments
 from ipc.errors import StartupError
 from ipc.fake_card import FAKE_SOURCES, fake_card
 from ipc.model_card import ModelCard
+from zerolane import gpu_pools
 from zerolane.byte_sizes import parse_bytes
-from zerolane.children import Role
+from zerolane.children import Role, adopt_orphans
 from zerolane.house import House
 from zerolane.memory_layout import with_kv_pages
 from zerolane.readiness import missing
 from zerolane.seats import Seat, SeatState
+from zerolane.worker_places import worker_places
 
 
 def start_processes(house: House) -> None:
-    """All at once: workers import torch while the loader loads. A server of fake models needs no loader."""
+    """All at once: the fork server imports torch while the loader loads. A server of fake models needs no loader."""
     house.take_memory()
+    adopt_orphans()
     seats = [house.seats.add(Role.FRONTEND, i) for i in range(house.config.frontends)]
-    seats.append(house.seats.add(Role.SCHEDULER))
+    seats += [house.seats.add(Role.SCHEDULER), house.seats.add(Role.FORKSERVER)]
     if house.real_specs:
         seats.append(house.seats.add(Role.LOADER))
-    seats += [house.seats.add(Role.WORKER, i) for i in range(house.config.workers)]
+    seats += _worker_seats(house)
     for seat in seats:
         try:
             house.spawn(seat)
         except OSError as error:
             message = f"Cannot start the {seat.name} process: {error.strerror}."
             raise StartupError(message, "See the limits of processes and open files (ulimit -a).") from error
+
+
+def _worker_seats(house: House) -> list[Seat]:
+    seats: list[Seat] = []
+    for place in worker_places(house.config):
+        seats.append(house.add_worker_seat())
+        seats[-1].pool, seats[-1].phases = place
+    return seats + [house.add_worker_seat(is_spare=True) for _ in range(house.config.spares)]
 
 
 def load_models(house: House, deadline: float) -> list[ModelCard]:
@@ -49,9 +60,14 @@ def load_models(house: House, deadline: float) -> list[ModelCard]:
 
 
 def lay_out_memory(house: House, cards: list[ModelCard]) -> list[ModelCard]:
-    """The cards with their KV pages, whose memory is taken now. Raises StartupError."""
-    complete = with_kv_pages(cards, house.config, parse_bytes(house.config.kv_cache_memory))
-    house.memory.make_kv(complete)
+    """The cards with their KV pages; the memory of every pool is taken now. Raises StartupError."""
+    config = house.config
+    complete = with_kv_pages(cards, config, parse_bytes(config.kv_cache_memory) // config.pools)
+    on_host = [card for card in complete if card.device == "cpu"]
+    for pool in house.pools.numbers:
+        house.memory.make_pool(pool, on_host)
+    if on_host != complete:
+        gpu_pools.seat_keepers(house)
     return complete
 
 

@@ -1,48 +1,48 @@
-"""A picture of the running server for `zerolane status`: its processes with their memory, its models, its queue."""
+"""A picture of the running server for `zerolane status`: its processes, its models, its queue.
+
+Cheap, because the supervisor makes it between two events: no look into /proc, no question to anybody.
+"""
 
 import os
-from pathlib import Path
 
 from ipc.kv_layout import kv_regions
 from ipc.metrics_page import MetricsPage
 from ipc.model_card import ModelCard
+from ipc.operator_protocol import ModelStatus, ProcessStatus, QueueStatus, Status
 from zerolane import __version__
+from zerolane.children import Role
 from zerolane.house import House
-from zerolane.operator_protocol import ModelStatus, ProcessStatus, QueueStatus, Status
 from zerolane.readiness import missing
 from zerolane.seats import Seat
 
 _MIB = 1 << 20
 
+Totals = dict[str, dict[str, int]]  # family -> first label value ("" without labels) -> sum of all processes
+
 
 def status(house: House) -> Status:
     """As things are now."""
-    reason = missing(house)
+    reason, totals = missing(house), _totals(house.metrics)
     return Status(
         version=__version__,
         address=house.url,
         ready=not reason,
         reason=reason,
         phase=house.phase.name.lower(),
-        processes=[_supervisor(house), *(_process(seat) for seat in house.seats)],
-        models=[_model(card) for card in house.cards],
-        queue=_queue(house.metrics),
+        processes=[_supervisor(house), *(_process(house, seat) for seat in house.seats)],
+        models=[_model(card, totals) for card in house.cards],
+        queue=_queue(totals),
+        http_requests=sum(totals["zerolane_http_requests_in_flight"].values()),
+        pools=len(house.pools.numbers),
     )
 
 
-def pss_mib(pid: int) -> dict[str, float]:
-    """Proportional set size of a process by kind ("Pss", and of it "Pss_Shmem" in memory segments): a page that n
-    processes map counts as a part of 1/n. Empty when the process is gone or the kernel does not tell."""
-    try:
-        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    except OSError:
-        return {}
-    words = [line.split() for line in lines if line.startswith("Pss")]
-    return {kind.rstrip(":"): round(int(kib) / 1024, 1) for kind, kib, *_ in words}
+def open_http_requests(house: House) -> int:
+    """Requests that frontends are answering now."""
+    return sum(_totals(house.metrics)["zerolane_http_requests_in_flight"].values())
 
 
 def _supervisor(house: House) -> ProcessStatus:
-    pss = pss_mib(os.getpid())
     return ProcessStatus(
         role="supervisor",
         id=0,
@@ -51,28 +51,26 @@ def _supervisor(house: House) -> ProcessStatus:
         state=house.phase.name.lower(),
         restarts=0,
         uptime_s=round(house.uptime_s, 1),
-        pss_mib=pss.get("Pss"),
-        shared_pss_mib=pss.get("Pss_Shmem"),
     )
 
 
-def _process(seat: Seat) -> ProcessStatus:
-    child = seat.child
-    pss = pss_mib(child.pid) if child else {}
+def _process(house: House, seat: Seat) -> ProcessStatus:
+    child, is_worker = seat.child, seat.role is Role.WORKER
     return ProcessStatus(
-        role=seat.role.value,
+        role=seat.shown_role,
         id=seat.id,
         pid=child.pid if child else 0,
         epoch=seat.epoch,
         state=seat.state.value,
         restarts=seat.num_restarts,
         uptime_s=round(child.uptime_s, 1) if child else 0.0,
-        pss_mib=pss.get("Pss"),
-        shared_pss_mib=pss.get("Pss_Shmem"),
+        pool=seat.pool if is_worker and not seat.is_spare else None,
+        phases=seat.phases if is_worker and not seat.is_spare else "",
+        steps=int(house.metrics.of_slot(seat.metrics_slot, "zerolane_worker_steps_total")) if is_worker else None,
     )
 
 
-def _model(card: ModelCard) -> ModelStatus:
+def _model(card: ModelCard, totals: Totals) -> ModelStatus:
     kv_bytes = kv_regions(card)[1] if card.kv_layers else 0
     return ModelStatus(
         index=card.index,
@@ -87,13 +85,31 @@ def _model(card: ModelCard) -> ModelStatus:
         kv_mib=round(kv_bytes / _MIB, 1),
         num_pages=card.num_pages,
         block_size=card.block_size,
+        running=totals["zerolane_num_requests_running"][card.name],
+        waiting=totals["zerolane_num_requests_waiting"][card.name],
+        pages_total=totals["zerolane_kv_pages_total"][card.name],
+        pages_used=totals["zerolane_kv_pages_used"][card.name],
+        pages_cached=totals["zerolane_kv_pages_cached"][card.name],
+        steps_total=totals["zerolane_steps_total"][card.name],
+        tokens_total=totals["zerolane_generation_tokens_total"][card.name],
+        prompt_tokens_total=totals["zerolane_prompt_tokens_total"][card.name],
+        score_pairs_total=totals["zerolane_score_pairs_total"][card.name],
     )
 
 
-def _queue(metrics: MetricsPage) -> QueueStatus:
-    totals = {reading.family.name: int(sum(reading.values.values())) for reading in metrics.read()}
+def _queue(totals: Totals) -> QueueStatus:
     return QueueStatus(
-        running=totals["zerolane_num_requests_running"],
-        waiting=totals["zerolane_num_requests_waiting"],
-        waiting_tokens=totals["zerolane_waiting_tokens"],
+        running=sum(totals["zerolane_num_requests_running"].values()),
+        waiting=sum(totals["zerolane_num_requests_waiting"].values()),
+        waiting_tokens=sum(totals["zerolane_waiting_tokens"].values()),
     )
+
+
+def _totals(metrics: MetricsPage) -> Totals:
+    totals: Totals = {}
+    for reading in metrics.read():
+        sums = totals[reading.family.name] = {}
+        for labels, value in reading.values.items():
+            key = labels[0] if labels else ""
+            sums[key] = sums.get(key, 0) + int(value)
+    return totals

@@ -10,7 +10,12 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class StopRequested(Exception):
-    """The first signal: leaves the loop."""
+    """The first signal, or the operator's drain command: leaves the loop."""
+
+    def __init__(self, timeout_s: float | None = None) -> None:
+        """`timeout_s`: how long open requests may take, instead of `shutdown_timeout`."""
+        super().__init__("stop")
+        self.timeout_s = timeout_s
 
 
 class KillRequested(Exception):

@@ -18,6 +18,7 @@ from zerolane.house import House, Phase, Reactions
 from zerolane.operator_control import OperatorControl
 from zerolane.ready_line import ready_line
 from zerolane.stop_signals import KillRequested, StopRequested, StopSignals
+from zerolane.watchdog import Watchdog
 
 log = logging.getLogger("zerolane.supervisor.supervisor")
 
@@ -30,21 +31,24 @@ class Supervisor:
         configure("supervisor", config.log_format, config.log_level)
         self._started_at = time.monotonic()
         self._base = runtime_dir.base_dir(config.runtime_dir)
-        reactions = Reactions(on_link=lifecycle.on_link, on_exit=recovery.on_exit)
+        reactions = Reactions(lifecycle.on_link, recovery.on_exit, recovery.on_not_born)
         self._house = House(config, specs, command, reactions, self._settle)
         self._operator: OperatorControl | None = None
+        self._requests_ended = 0  # still open when the time to finish them was over
 
     def run(self) -> int:
         """The server's whole life; the exit code: 0 if it was asked to stop, 1 if it could not live."""
         signals = StopSignals(self._house.loop)
+        exit_code = 1
         try:
-            return self._live(signals)
+            exit_code = self._live(signals)
         except KillRequested as request:
             shutdown.kill_everyone(self._house)
-            return request.exit_code
+            exit_code = request.exit_code
         finally:
             signals.close()
-            self._let_go()
+            self._let_go(exit_code)
+        return exit_code
 
     def _live(self, signals: StopSignals) -> int:
         try:
@@ -52,8 +56,9 @@ class Supervisor:
             self._start()
             self._announce()
             self._watch()
-        except StopRequested:
-            self._end()
+        except StopRequested as request:
+            signals.is_stopping = True
+            self._end(request.timeout_s)
             return 0
         except StartupError as error:
             self._house.progress_bar.end()
@@ -81,6 +86,7 @@ class Supervisor:
         self._house.cards = start_sequence.lay_out_memory(self._house, cards)
         start_sequence.wait_until_serving(self._house, deadline)
         self._house.phase = Phase.SERVING
+        Watchdog(self._house).start()
 
     def _announce(self) -> None:
         print(ready_line(self._house.url, self._house.cards, time.monotonic() - self._started_at), flush=True)
@@ -89,11 +95,11 @@ class Supervisor:
         """Until a signal, or until something cannot be repaired."""
         self._house.loop.run_until(lambda: False)
 
-    def _end(self) -> None:
-        """Asked to stop: finish what is open, if anything can be."""
+    def _end(self, timeout_s: float | None) -> None:
+        """Asked to stop: finish what is open, if anything can be, within `shutdown_timeout` or `timeout_s`."""
         if self._house.phase is Phase.SERVING:
             try:
-                shutdown.drain(self._house)
+                self._requests_ended = shutdown.drain(self._house, timeout_s)
             except recovery.GaveUp as error:
                 log.error(f"ending open requests: {error}")
         shutdown.stop_everyone(self._house)
@@ -103,9 +109,9 @@ class Supervisor:
         if self._operator is not None:
             self._operator.settle()
 
-    def _let_go(self) -> None:
+    def _let_go(self, exit_code: int) -> None:
         if self._operator is not None:
-            self._operator.close()
+            self._operator.close(exit_code, self._requests_ended)
         if self._house.runtime_dir != Path():
             runtime_dir.release(self._house.runtime_dir)
         self._house.close()

@@ -11,8 +11,8 @@ from ipc.doorbell import Doorbell
 from ipc.segments import Segment, SegmentError
 from ipc.worker_link import LINK_BYTES
 from zerolane.children import Role
-from zerolane.house import House
-from zerolane.seats import LinkEnds, Seat, SeatState
+from zerolane.house import House, Phase
+from zerolane.seats import WITHOUT_PROCESS, LinkEnds, Seat, SeatState
 
 RELINK_S = 60.0  # the longest step a worker may still be in when it is given another link
 
@@ -49,6 +49,15 @@ def on_linked(worker: Seat, epoch: int) -> None:
             worker.set_timer(None)
 
 
+def _place(house: House, worker: Seat) -> None:
+    """Where it is wanted now: a spare in the place of a worker that died meanwhile, nobody in a pool that drains."""
+    vacant = [seat for seat in house.seats.workers if seat.state in WITHOUT_PROCESS]
+    if worker.is_spare and vacant and house.phase is not Phase.STARTING:
+        worker.take_place_of(vacant[0])
+    if worker.pool not in house.pools.serving:
+        worker.pool = house.pools.of_worker(worker.id)
+
+
 def add_linked_workers(house: House) -> None:
     """Tell the scheduler of every worker that waits for it."""
     scheduler, workers = house.seats.scheduler, house.seats.of(Role.WORKER)
@@ -58,8 +67,12 @@ def add_linked_workers(house: House) -> None:
         return
     for worker in workers:
         if worker.state is SeatState.LINKED and worker.link is not None:
+            _place(house, worker)
             fds = [worker.link.segment.fd, worker.link.doorbell.fileno()]
-            scheduler.child.send(AddWorker(worker.id, worker.epoch), fds)
+            record = AddWorker(worker.id, worker.epoch, worker.is_spare, worker.pool, worker.phases)
+            scheduler.child.send(record, fds)
             worker.drop_link()
+            worker.is_added = True
+            worker.num_short_lives = 0  # one that comes into service is no sign of a fault that stays
             worker.serves()
             log.info("worker serves", extra={"fields": {"worker": worker.id, "epoch": worker.epoch}})

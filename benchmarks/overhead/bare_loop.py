@@ -35,6 +35,7 @@ from ipc.step_layout import (
     step_bytes,
     write_header,
 )
+from workers.compute_threads import use_threads
 from workers.inspect_model import inspect_model
 from workers.load_model import load_model
 from workers.served_model import open_model
@@ -75,7 +76,9 @@ class BareLoop:
         card = load_model(card, self._weights.view, config, lambda done, total: None)
         card = replace(card, num_pages=workload.most_streams * self._pages_each)
         self._kv = Segment.create("bare kv", kv_regions(card)[1])
-        self._model = open_model(card, self._weights.view, self._kv.view, workload.most_streams, workload.threads, 0.0)
+        self._model = open_model(card, self._weights.view, workload.most_streams, 0.0)
+        self._model.use_pool(0, self._kv.view)
+        use_threads(workload.threads)
         self._model.warm_up()
         self._text_ids = text_token_ids(Path(workload.model_path))
         gc.collect()

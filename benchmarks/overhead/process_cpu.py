@@ -50,9 +50,12 @@ def _stat(pid: int) -> list[str]:
 
 
 def _role(pid: int) -> str:
-    """The word after `-m zerolane` on its command line."""
+    """The word after `-m zerolane` on its command line; a worker, made by the fork server, has its name only."""
     try:
         words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+        name = Path(f"/proc/{pid}/comm").read_text()
     except OSError:
         return "gone"
+    if name.startswith("worker "):
+        return "worker"
     return words[words.index("zerolane") + 1] if "zerolane" in words[:-1] else "other"

@@ -7,13 +7,15 @@ from msgspec.structs import replace
 from ipc.config import AttentionChoice, DType, LoaderConfig, ModelSpec
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ModelCard
+from workers.compute_threads import use_threads
 from workers.decoder import Decoder
 from workers.encoder import Encoder
 from workers.inspect_model import inspect_model
 from workers.load_model import load_model
 
 
-def _load(folder: Path, backend: AttentionChoice, dtype: DType) -> tuple[ModelCard, bytearray]:
+def load_card(folder: Path, backend: AttentionChoice, dtype: DType) -> tuple[ModelCard, bytearray]:
+    """The card without pages, and what its weights segment holds."""
     config = LoaderConfig(
         models=[ModelSpec("small", str(folder))], dtype=dtype, attention_backend=backend, block_size=16
     )
@@ -23,16 +25,23 @@ def _load(folder: Path, backend: AttentionChoice, dtype: DType) -> tuple[ModelCa
 
 
 def open_decoder(
-    folder: Path, backend: AttentionChoice = "auto", dtype: DType = "auto", num_pages: int = 700
+    folder: Path,
+    backend: AttentionChoice = "auto",
+    dtype: DType = "auto",
+    num_pages: int = 700,
+    batch_invariant: bool = False,
 ) -> tuple[ModelCard, Decoder]:
     """The decoder in `folder`, its weights read-only, its KV pages full of what must never be read."""
-    card, weights = _load(folder, backend, dtype)
+    card, weights = load_card(folder, backend, dtype)
     card = replace(card, num_pages=num_pages)
     kv = bytearray(b"\xff") * kv_regions(card)[1]  # NaN in every floating-point type
-    return card, Decoder(card, memoryview(weights).toreadonly(), memoryview(kv), max_num_seqs=32, threads=1)
+    decoder = Decoder(card, memoryview(weights).toreadonly(), max_num_seqs=32, batch_invariant=batch_invariant)
+    decoder.use_pool(0, memoryview(kv))
+    use_threads(1)
+    return card, decoder
 
 
-def open_encoder(folder: Path, dtype: DType = "auto") -> tuple[ModelCard, Encoder]:
+def open_encoder(folder: Path, dtype: DType = "auto", batch_invariant: bool = False) -> tuple[ModelCard, Encoder]:
     """The score model in `folder`."""
-    card, weights = _load(folder, "auto", dtype)
-    return card, Encoder(card, memoryview(weights).toreadonly())
+    card, weights = load_card(folder, "auto", dtype)
+    return card, Encoder(card, memoryview(weights).toreadonly(), batch_invariant)

@@ -15,6 +15,7 @@ import numpy as np
 from ipc.arena import Arena, ArenaReader
 from ipc.codec import Decoder, encode
 from ipc.config import SchedulerConfig
+from ipc.control_messages import WorkerGone
 from ipc.doorbell import Doorbell
 from ipc.fake_card import fake_card
 from ipc.kv_layout import kv_regions
@@ -33,19 +34,19 @@ from ipc.messages import (
 from ipc.metrics_page import MetricsPage
 from ipc.model_card import ModelCard
 from ipc.segments import Segment
-from ipc.step_layout import StepColumns, read_columns
+from ipc.step_layout import StepColumns, StepKind, read_columns
 from ipc.worker_link import LINK_BYTES, SchedulerLink, WorkerLink
 from ipc.zmq_link import SendResult
-from scheduler import integrity, recovery
+from scheduler import integrity
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
-from scheduler.planning import fair_share
 from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
+from scheduler.step_clock import StepClock
 from scheduler.step_loop import StepLoop
 from scheduler.to_frontend import FrontendOutbox
 from scheduler.to_workers import StepWriter
-from scheduler.worker_peer import WorkerPeer
+from scheduler.worker_peer import Phases, WorkerPeer
 from workers.fake_model import FakeModel
 
 FRONTEND = b"F-test"
@@ -95,15 +96,16 @@ class Seen:
 class FakeWorker:
     """One worker: maps the arena, computes with the engine's models."""
 
-    def __init__(self, engine: "Engine", worker_id: int, epoch: int) -> None:
+    def __init__(self, engine: "Engine", worker_id: int, epoch: int, pool: int, phases: Phases, spare: bool) -> None:
         self.worker_id, self.epoch = worker_id, epoch
         segment = Segment.create("test-link", LINK_BYTES)
         self._doorbells = [Doorbell.create() for _ in range(3)]
         link = SchedulerLink(segment, epoch, self._doorbells[0])
         self.link = WorkerLink(segment, epoch, self._doorbells[1], self._doorbells[2])
         self.models = engine.open_models()
+        self.num_decoded = 0  # tokens
         self._arena = ArenaReader(engine.arena_segment)
-        self.peer = WorkerPeer(worker_id, epoch, link)
+        self.peer = WorkerPeer(worker_id, epoch, link, pool, phases, spare)
 
     def work(self) -> bool:
         """Run one step. False when none is waiting."""
@@ -111,9 +113,22 @@ class FakeWorker:
         if ticket is None:
             return False
         columns = read_columns(self._arena.view(ticket.handle))
-        self.models[columns.header.model].run(columns)
+        try:
+            self.models[columns.header.model].run(columns)
+        except ValueError as error:  # what a test's model raises
+            self.link.failed(ticket, str(error))
+            return True
+        if columns.header.shape.kind is StepKind.GENERATE:
+            self.num_decoded += int((columns.sampled >= 0).sum())
         self.link.done(ticket)
         return True
+
+    def fail(self) -> bool:
+        """Say of the next step that it failed. False when none is waiting."""
+        ticket = self.link.poll()
+        if ticket is not None:
+            self.link.failed(ticket, "boom")
+        return ticket is not None
 
     def close(self) -> None:
         self.link.close()
@@ -127,11 +142,15 @@ class Engine:
         self,
         num_pages: int = 64,
         num_workers: int = 1,
+        num_pools: int = 1,
         max_model_len: int = 256,
         generate: tuple[ModelCard, Runs] | None = None,
         **options: object,
     ) -> None:
-        """`generate` replaces the fake generate model by one that brings its own KV; options are SchedulerConfig's."""
+        """`generate` replaces the fake generate model by one that brings its own KV; options are SchedulerConfig's.
+
+        Worker k belongs to pool k % num_pools; `num_pages` is a pool's.
+        """
         base = SchedulerConfig(
             epoch=1,
             address="",
@@ -146,7 +165,8 @@ class Engine:
         self._generate = generate
         if generate is not None:
             self.cards[GENERATE] = generate[0]
-        self.kv = Segment.create("test-kv", kv_regions(_card(GENERATE, num_pages, max_model_len))[1])
+        kv_bytes = kv_regions(_card(GENERATE, num_pages, max_model_len))[1]
+        self.kv = [Segment.create("test-kv", kv_bytes) for _ in range(num_pools)]
         self.arena_segment = Segment.create("test-arena", 8 << 20)
         self.page = MetricsPage.create([card.name for card in self.cards], 2)
         self.router = RecordingRouter()
@@ -161,9 +181,13 @@ class Engine:
             metrics=[model_metrics(writer, card.name) for card in self.cards],
             frontends=FrontendOutbox(self.router),  # type: ignore[arg-type]  # stands for RouterLink
             writer=StepWriter(Arena(self.arena_segment, 1)),
+            clock=StepClock(floor_s=60.0),
         )
         self._doorbell = Doorbell.create()
-        self.loop = StepLoop(self.state, self.router, self._doorbell)  # type: ignore[arg-type]
+        hangs = writer.counter("zerolane_worker_hangs_total")
+        self.loop = StepLoop(self.state, self.router, self._doorbell, hangs)  # type: ignore[arg-type]
+        for pool in range(num_pools):
+            self.ledger.pages.add_pool(pool)
         self.workers: dict[int, FakeWorker] = {}
         self.seen: dict[int, Seen] = {}
         self._num_read = 0
@@ -178,29 +202,36 @@ class Engine:
     def open_models(self) -> list[Runs]:
         """What a worker computes with, by card index."""
         num_slots = self.config.max_num_seqs
-        fake = self._generate[1] if self._generate else FakeModel(self.cards[GENERATE], self.kv.view, num_slots)
-        return [fake, FakeModel(self.cards[SCORE], None, num_slots)]
+        score = FakeModel(self.cards[SCORE], num_slots)
+        if self._generate:
+            return [self._generate[1], score]
+        fake = FakeModel(self.cards[GENERATE], num_slots)
+        for pool, kv in enumerate(self.kv):
+            fake.use_pool(pool, kv.view)
+        return [fake, score]
 
-    def add_worker(self, worker_id: int) -> FakeWorker:
-        worker = FakeWorker(self, worker_id, self._next_epoch)
+    def add_worker(self, worker_id: int, phases: Phases = "both", is_spare: bool = False) -> FakeWorker:
+        worker = FakeWorker(self, worker_id, self._next_epoch, worker_id % len(self.kv), phases, is_spare)
         self._next_epoch += 1
         self.workers[worker_id] = worker
-        self.state.workers[worker_id] = worker.peer
-        recovery.adopt_orphans(self.ledger, worker_id)
-        recovery.balance(self.ledger, worker_id, fair_share(self.ledger, len(self.state.live_workers)))
+        self.loop.roster.join(worker.peer)
         return worker
 
-    def kill_worker(self, worker_id: int) -> None:
+    def kill_worker(self, worker_id: int, heir: int = -1) -> None:
         """As the scheduler process does on WorkerGone: what was published counts, the rest is planned again."""
         worker = self.workers.pop(worker_id)
         self.loop.commit_reports(worker.peer)
-        del self.state.workers[worker_id]
-        recovery.give_back_flights(self.state, worker.peer)
-        others = [peer.worker_id for peer in self.state.live_workers]
-        recovery.leave_worker(self.ledger, worker_id, others)
-        if others:
-            recovery.adopt_orphans(self.ledger, others[0])
+        self.loop.roster.gone(WorkerGone(worker_id, worker.epoch, will_return=True, heir=heir))
         worker.close()
+
+    def add_pool(self, pool: int) -> None:
+        """As on AddPool; its memory is what it was before."""
+        self.state.draining_pools.discard(pool)
+        self.ledger.pages.add_pool(pool)
+
+    def drain_pool(self, pool: int) -> None:
+        """As on DrainPool. It has gone when `ledger.pages.caches` does not hold it any more."""
+        self.state.draining_pools.add(pool)
 
     def submit(self, stream_id: int, prompt: Sequence[int], max_tokens: int = 8, **fields: object) -> None:
         sampling = fields.pop("sampling", SamplingParams(temperature=0.0))
@@ -208,10 +239,10 @@ class Engine:
         record = SubmitGenerate(stream_id, f"r{stream_id}", GENERATE, column, max_tokens, sampling, **fields)  # type: ignore[arg-type]
         self._post(record)
 
-    def submit_score(self, stream_id: int, pairs: Sequence[Sequence[int]]) -> None:
+    def submit_score(self, stream_id: int, pairs: Sequence[Sequence[int]], resumes: bool = False) -> None:
         lengths = np.array([len(pair) for pair in pairs], np.int32).tobytes()
         tokens = np.array([token for pair in pairs for token in pair], np.int32).tobytes()
-        self._post(SubmitScore(stream_id, f"r{stream_id}", SCORE, lengths, tokens))
+        self._post(SubmitScore(stream_id, f"r{stream_id}", SCORE, lengths, tokens, resumes=resumes))
 
     def abort(self, *stream_ids: int) -> None:
         self._post(Abort(np.array(stream_ids, np.uint64).tobytes()))
@@ -278,7 +309,7 @@ class Engine:
         for worker in self.workers.values():
             worker.close()
         self._doorbell.close()
-        for segment in (self.kv, self.arena_segment):
+        for segment in (*self.kv, self.arena_segment):
             segment.close()
         self.page.close()
 

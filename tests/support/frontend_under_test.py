@@ -28,14 +28,32 @@ def fake_cards() -> list[ModelCard]:
     return [fake_card(0, "chat", "fake:generate", 0, 16, 1234), fake_card(1, "rank", "fake:score", 0, 16, 1234)]
 
 
-class FrontendUnderTest:
-    """Started by the constructor; `close` in any case."""
+def new_listener() -> socket.socket:
+    """As the supervisor's."""
+    return socket.create_server(("127.0.0.1", 0), backlog=1024)
 
-    def __init__(self, runtime_dir: Path, scheduler_address: str, cards: list[ModelCard], **config: Any) -> None:
+
+class FrontendUnderTest:
+    """Started by the constructor; `close` in any case.
+
+    `listener`: a listening socket it shares with others, which stays the caller's. `module` is run in the place of
+    zerolane; `config` is FrontendConfig's.
+    """
+
+    def __init__(
+        self,
+        runtime_dir: Path,
+        scheduler_address: str,
+        cards: list[ModelCard],
+        listener: socket.socket | None = None,
+        module: str = "zerolane",
+        **config: Any,
+    ) -> None:
         self.cards = cards
         self.page = MetricsPage.create([card.name for card in cards], 1)
         self.link, child_fd = ControlLink.pair()
-        listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        own_listener = listener is None
+        listener = listener or new_listener()
         self.port: int = listener.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         settings: dict[str, Any] = {
@@ -49,12 +67,13 @@ class FrontendUnderTest:
             "log_level": "warning",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "zerolane", "frontend", "--control-fd", str(child_fd)], cwd=ROOT, pass_fds=[child_fd]
+            [sys.executable, "-m", module, "frontend", "--control-fd", str(child_fd)], cwd=ROOT, pass_fds=[child_fd]
         )
         os.close(child_fd)
         record = StartFrontend(FrontendConfig(**(settings | config)))
         self.link.send(record, [listener.fileno(), self.page.segment.fd])
-        listener.close()
+        if own_listener:
+            listener.close()
         self.wait_for(Ready)
 
     def load_models(self) -> None:

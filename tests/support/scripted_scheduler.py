@@ -43,6 +43,16 @@ def token_rows(*rows: tuple[int, int, int, FinishReason], num_cached: int = 0) -
     )
 
 
+def score_rows(*rows: tuple[int, int, float]) -> ScoreBatch:
+    """A batch of (stream id, pair index, logit)."""
+    stream_ids, pair_indexes, logits = zip(*rows, strict=True)
+    return ScoreBatch(
+        np.array(stream_ids, "<u8").tobytes(),
+        np.array(pair_indexes, "<i4").tobytes(),
+        np.array(logits, "<f4").tobytes(),
+    )
+
+
 def tokens_of(text: str) -> list[int]:
     """As the fake model's tokenizer has it."""
     return list(text.encode())
@@ -79,11 +89,7 @@ def answers_scores(logits: Callable[[int], float]) -> Answer:
     def answer(record: Struct) -> Iterable[Struct]:
         if isinstance(record, SubmitScore):
             for index in reversed(range(len(record.lengths) // 4)):
-                yield ScoreBatch(
-                    np.array([record.stream_id], "<u8").tobytes(),
-                    np.array([index], "<i4").tobytes(),
-                    np.array([logits(index)], "<f4").tobytes(),
-                )
+                yield score_rows((record.stream_id, index, logits(index)))
 
     return answer
 
@@ -91,12 +97,12 @@ def answers_scores(logits: Callable[[int], float]) -> Answer:
 class ScriptedScheduler:
     """`received` holds what the frontend sent, Hellos apart. `answer` is called on the thread with each submit."""
 
-    def __init__(self, folder: Path, epoch: int = 1, welcomes: bool = True) -> None:
+    def __init__(self, folder: Path, epoch: int = 1, welcomes: bool = True, answer: Answer | None = None) -> None:
         self.address = f"ipc://{folder}/scheduler.sock"
         self.received: queue.Queue[Struct] = queue.Queue()
-        self.answer: Answer = lambda record: ()
+        self.answer: Answer = answer or (lambda record: ())
         self.num_hellos = 0
-        self._epoch = epoch
+        self.epoch = epoch
         self._welcomes = welcomes
         self._identity = b""
         self._outbox: queue.Queue[Struct] = queue.Queue()
@@ -152,7 +158,7 @@ class ScriptedScheduler:
         if isinstance(record, Hello):
             self.num_hellos += 1
             if self._welcomes:
-                self._router.send(self._identity, encode(Welcome(self._epoch)))
+                self._router.send(self._identity, encode(Welcome(self.epoch)))
             return
         self.received.put(record)
         for reply in self.answer(record):

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from ipc.operator_protocol import AskScale, AskStatus, ProcessStatus, Refused, Reply, Request, Scaled, Status
 from tests.support.children import ROOT
 from zerolane.operator_client import ask, find_server
-from zerolane.operator_protocol import AskScale, AskStatus, ProcessStatus, Refused, Reply, Scaled, Status
 
 DEADLINE_S = 30.0
 T = TypeVar("T")
@@ -87,14 +87,17 @@ class Served:
     def of(self, role: str) -> list[ProcessStatus]:
         return [process for process in self.status().processes if process.role == role]
 
-    def scale(self, num_workers: int) -> Scaled | Refused:
-        *_, reply = self.replies_to_scale(num_workers)
+    def scale(
+        self, num_workers: int | None = None, pools: int | None = None, spares: int | None = None
+    ) -> Scaled | Refused:
+        *_, reply = self.replies_to(AskScale(num_workers, spares, pools))
         assert isinstance(reply, Scaled | Refused)
         self.status()
         return reply
 
-    def replies_to_scale(self, num_workers: int) -> list[Reply]:
-        return list(ask(find_server(str(self.base), None), AskScale(num_workers), DEADLINE_S))
+    def replies_to(self, request: Request) -> list[Reply]:
+        """Everything the server says to an operator's command."""
+        return list(ask(find_server(str(self.base), None), request, DEADLINE_S))
 
     def replaced(self, role: str, pid: int) -> list[ProcessStatus]:
         """The processes of a role once all serve and none has `pid` any more."""

@@ -10,8 +10,14 @@ epoch, the record's kind, the record]. STAND_IN_MODES is a JSON object from a ro
     no_drain      never says Drained
     no_relink     does not answer LinkWorker
     nonsense      answers LinkWorker with bytes that are no record
+    no_pong       does not answer Ping
+    kill_worker   a scheduler that wants the first worker it is given killed
+    orphan        a scheduler that leaves an orphan behind
+    die_at_fork   a fork server that leaves with 3 instead of making a worker
+    cannot_fork   a fork server that answers ForkWorker with an error
 
-A mode "MODE@FILE" holds as long as FILE exists.
+A mode "MODE@FILE" holds as long as FILE exists. Pings are not noted. Workers are forked by the stand-in for the fork
+server, with the real one's code.
 """
 
 import json
@@ -26,17 +32,27 @@ from msgspec import Struct
 
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import (
+    AddWorker,
     Drain,
     Drained,
+    DrainPool,
     DrainWorker,
     Fatal,
+    Forked,
+    ForkWorker,
     Inspected,
+    KillWorker,
     Linked,
     LinkWorker,
     Loaded,
     ModelsReady,
+    Ping,
+    Pong,
+    PoolDrained,
+    PoolReady,
     Progress,
     Ready,
+    StartForkServer,
     StartFrontend,
     StartLoader,
     StartScheduler,
@@ -48,6 +64,7 @@ from ipc.control_messages import (
 )
 from ipc.model_card import KvLayer, ModelCard
 from ipc.segments import Segment
+from workers.fork_worker import begin_own_life, fork_orphan
 
 SERVE_S = 600.0  # no test takes longer
 WEIGHTS = b"weights of a model that is none"
@@ -58,6 +75,8 @@ class StandIn:
         self.role = self.name = role
         self.link = link
         self.epoch = 0
+        self.supervisor_pid = os.getppid()
+        self.is_ready = False
         self.cards: list[ModelCard] = []
         self.runtime_dir: Path | None = None  # removed by frontends and scheduler when the supervisor is gone
 
@@ -68,7 +87,8 @@ class StandIn:
             if received is None:
                 return 4
             self.learn(received.record)
-            self.note(received.record)
+            if not isinstance(received.record, Ping):
+                self.note(received.record)
             code = self.react(received.record, received.fds)
             if code is not None:
                 return code
@@ -77,15 +97,27 @@ class StandIn:
     def react(self, record: ToChild, fds: list[int]) -> int | None:
         """What the real process would answer; an exit code ends this one."""
         match record:
-            case StartFrontend() | StartScheduler() | StartWorker() | StartLoader():
+            case StartFrontend() | StartScheduler() | StartForkServer() | StartWorker() | StartLoader():
                 return self.begin()
             case WeightSegments():
                 return self.load(fds)
             case ModelsReady():
                 if self.role != "scheduler":
                     self.answer(Ready())
+            case ForkWorker(worker_id, epoch):
+                return self.fork(worker_id, epoch, fds)
+            case PoolReady(more=more):
+                if not more and not self.is_ready:
+                    self.is_ready = True
+                    self.answer(Ready())
             case LinkWorker(epoch):
                 self.link_to(epoch)
+            case AddWorker(worker_id, epoch) if self.mode() == "kill_worker" and epoch == 1:
+                self.answer(KillWorker(worker_id, epoch, "was past its deadline"))
+            case DrainPool(pool):
+                self.answer(PoolDrained(pool))
+            case Ping(number) if self.mode() != "no_pong":
+                self.answer(Pong(number))
             case DrainWorker(worker_id):
                 self.answer(WorkerDrained(worker_id))
             case Drain() if self.mode() != "no_drain":
@@ -119,10 +151,30 @@ class StandIn:
                 return 3
             case "silent":
                 return None
+            case "orphan":
+                if fork_orphan() == 0:
+                    os._exit(0)
         if self.role == "loader":
             self.answer(Inspected(self.cards))
-        elif self.role != "worker":
+        elif self.role in ("frontend", "scheduler"):
             self.answer(Ready())
+        return None
+
+    def fork(self, worker_id: int, epoch: int, fds: list[int]) -> int | None:
+        """Make a worker, and go on; the worker's own life is lived in here, to its end."""
+        match self.mode():
+            case "die_at_fork":
+                return 3
+            case "cannot_fork":
+                self.answer(Forked(worker_id, epoch, 0, "no process is left"))
+                return None
+        pid = fork_orphan()
+        if pid == 0:
+            self.link.close()
+            begin_own_life(self.supervisor_pid)
+            os._exit(live("worker", ControlLink.of_child(fds[0])))
+        os.close(fds[0])
+        self.answer(Forked(worker_id, epoch, pid))
         return None
 
     def link_to(self, epoch: int) -> None:
@@ -173,8 +225,12 @@ def _card(index: int, name: str) -> ModelCard:
 
 
 def main() -> int:
-    link = ControlLink.of_child(int(sys.argv[3]))
-    child = StandIn(sys.argv[1], link)
+    return live(sys.argv[1], ControlLink.of_child(int(sys.argv[3])))
+
+
+def live(role: str, link: "ControlLink[ToChild]") -> int:
+    """One process' life; its exit code."""
+    child = StandIn(role, link)
     try:
         return child.run()
     except LinkClosed:

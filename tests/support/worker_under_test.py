@@ -1,6 +1,9 @@
-"""Starts a loader or a worker as the supervisor would, and speaks to it as supervisor and scheduler would."""
+"""Starts a loader, or a fork server and a worker, and speaks to them as supervisor and scheduler would."""
 
 import contextlib
+import ctypes
+import os
+import select
 import subprocess
 import sys
 import time
@@ -13,16 +16,20 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ipc.arena import Arena
-from ipc.config import LoaderConfig, WorkerConfig
+from ipc.config import ForkServerConfig, LoaderConfig, WorkerConfig
 from ipc.control_link import ControlLink
 from ipc.control_messages import (
     Fatal,
+    Forked,
+    ForkWorker,
     Inspected,
     Linked,
     LinkWorker,
     Loaded,
     ModelsReady,
+    PoolReady,
     Ready,
+    StartForkServer,
     StartLoader,
     StartWorker,
     ToSupervisor,
@@ -30,6 +37,7 @@ from ipc.control_messages import (
 )
 from ipc.doorbell import Doorbell
 from ipc.kv_layout import kv_regions
+from ipc.metrics_page import MetricsPage
 from ipc.model_card import ModelCard
 from ipc.segments import Segment
 from ipc.step_layout import (
@@ -43,20 +51,17 @@ from ipc.step_layout import (
     write_header,
 )
 from ipc.worker_link import LINK_BYTES, SchedulerLink, StepTicket, WorkerReport
+from zerolane.children import Child, adopt_orphans
 
 ROOT = Path(__file__).parents[2]
+PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 DEADLINE_S = 90.0  # importing torch and transformers on a busy machine takes its time
 
 
-class RoleProcess:
-    """One child with its control link; killed with the test."""
+class Spoken:
+    """A process we hear on its control link."""
 
-    def __init__(self, role: str, stack: contextlib.ExitStack) -> None:
-        self.control, fd = ControlLink.pair()
-        with open(fd, "rb", buffering=0) as theirs:
-            command = [sys.executable, "-m", "zerolane", role, "--control-fd", str(theirs.fileno())]
-            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
-        stack.callback(self._end)
+    control: ControlLink[ToSupervisor]
 
     def expect(self, *kinds: type[Struct]) -> Any:
         """The next record of one of these kinds; others are passed over, Fatal fails the test unless it is expected."""
@@ -67,6 +72,17 @@ class RoleProcess:
                 return received.record
             assert received is None or not isinstance(received.record, Fatal), received
         raise AssertionError(f"no {kinds} within {DEADLINE_S} s")
+
+
+class RoleProcess(Spoken):
+    """One child with its control link; killed with the test."""
+
+    def __init__(self, role: str, stack: contextlib.ExitStack) -> None:
+        self.control, fd = ControlLink.pair()
+        with open(fd, "rb", buffering=0) as theirs:
+            command = [sys.executable, "-m", "zerolane", role, "--control-fd", str(theirs.fileno())]
+            self.process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stderr=subprocess.PIPE)
+        stack.callback(self._end)
 
     def exit_code(self) -> int:
         return self.process.wait(DEADLINE_S)
@@ -100,25 +116,99 @@ def load(config: LoaderConfig, stack: contextlib.ExitStack) -> tuple[list[ModelC
     return answer.cards, segments
 
 
-class LinkedWorker:
-    """A worker with models and a link, and the scheduler's end of that link."""
+class ForkServer(RoleProcess):
+    """A fork server with open models. The test must be who adopts orphans: so do the workers become its children."""
 
-    def __init__(self, cards: Sequence[ModelCard], weights: Sequence[Segment], stack: contextlib.ExitStack) -> None:
+    def __init__(
+        self,
+        cards: Sequence[ModelCard],
+        weights: Sequence[Segment],
+        stack: contextlib.ExitStack,
+        max_num_seqs: int = 8,
+    ) -> None:
+        super().__init__("forkserver", stack)
+        adopt_orphans()
+        stack.callback(_adopt_no_more)
+        self._stack = stack
+        has_real_models = any(not card.is_fake for card in cards)
+        config = ForkServerConfig(has_real_models=has_real_models, max_num_seqs=max_num_seqs)
+        self.control.send(StartForkServer(config))
+        self.control.send(ModelsReady(list(cards)), [segment.fd for segment in weights])
+        self.expect(Ready)
+
+    def fork(self, worker_id: int = 0, epoch: int = 1) -> "ForkedWorker":
+        """A new worker, which has been told nothing yet."""
+        link, worker_end = ControlLink.pair()
+        self.control.send(ForkWorker(worker_id, epoch), [worker_end])
+        os.close(worker_end)
+        answer = self.expect(Forked)
+        assert (answer.worker_id, answer.epoch, answer.error) == (worker_id, epoch, "")
+        return ForkedWorker(Child(answer.pid, link), self._stack)
+
+
+def _adopt_no_more() -> None:
+    """What other tests' servers leave is not ours to wait for."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+class ForkedWorker(Spoken):
+    """A worker process, our child; killed with the test."""
+
+    def __init__(self, child: Child, stack: contextlib.ExitStack) -> None:
+        self.child = child
+        self.control = child.link
+        self.pid = child.pid
+        self._has_ended = False
+        stack.callback(self._end)
+
+    def exit_code(self) -> int:
+        """Waits until it has ended; minus a signal's number."""
+        poller = select.poll()
+        poller.register(self.child.pidfd, select.POLLIN)
+        assert poller.poll(DEADLINE_S * 1000), "the worker does not end"
+        self._has_ended = True
+        return self.child.reap()
+
+    def _end(self) -> None:
+        if not self._has_ended:
+            self.child.kill()
+            self.exit_code()
+
+
+class LinkedWorker:
+    """A worker with models, pools and a link, and the scheduler's end of that link."""
+
+    def __init__(
+        self,
+        cards: Sequence[ModelCard],
+        weights: Sequence[Segment],
+        stack: contextlib.ExitStack,
+        num_pools: int = 1,
+    ) -> None:
         self.cards = [replace(card, num_pages=100) if card.kv_layers else card for card in cards]
-        kv = [Segment.create("kv", kv_regions(card)[1]) for card in self.cards if card.kv_layers]
         self._arena_segment = Segment.create("arena", 4 << 20)
         self.arena = Arena(self._arena_segment, 1)
-        metrics = Segment.create("metrics", 4096)
-        for segment in (*kv, self._arena_segment, metrics):
-            stack.callback(segment.close)
+        metrics = MetricsPage.create([card.name for card in cards], 1)
+        for shared in (self._arena_segment, metrics):
+            stack.callback(shared.close)
         self._stack = stack
         self._num_steps = 0
-        self.role = RoleProcess("worker", stack)
-        config = WorkerConfig(worker_id=0, epoch=1, metrics_slot=0, threads=1, max_num_seqs=8)
-        self.role.control.send(StartWorker(config), [self._arena_segment.fd, metrics.fd])
-        self.role.control.send(ModelsReady(self.cards), [segment.fd for segment in (*weights, *kv)])
+        self.fork_server = ForkServer(self.cards, weights, stack)
+        self.role = self.fork_server.fork()
+        config = WorkerConfig(worker_id=0, epoch=1, metrics_slot=0, threads=1)
+        self.role.control.send(StartWorker(config), [self._arena_segment.fd, metrics.segment.fd])
+        for pool in range(num_pools):
+            self.add_pool(pool, more=pool + 1 < num_pools)
         self.role.expect(Ready)
         self.relink(1)
+
+    def add_pool(self, pool: int, more: bool = False) -> list[Segment]:
+        """Make a pool and tell the worker; its KV segments, in card order."""
+        kv = [Segment.create("kv", kv_regions(card)[1]) for card in self.cards if card.kv_layers]
+        for segment in kv:
+            self._stack.callback(segment.close)
+        self.role.control.send(PoolReady(pool, more), [segment.fd for segment in kv])
+        return kv
 
     def relink(self, epoch: int) -> None:
         """A fresh link of this epoch, as after a scheduler's death."""
@@ -130,10 +220,10 @@ class LinkedWorker:
         self._stack.callback(self.link.close)
         assert self.role.expect(Linked).epoch == epoch
 
-    def plan(self, model: int, start: int, tokens: Sequence[int], pages: Sequence[int]) -> StepColumns:
+    def plan(self, model: int, start: int, tokens: Sequence[int], pages: Sequence[int], pool: int = 0) -> StepColumns:
         """Submit one row that is sampled; the columns hold the result after `report`."""
         shape = StepShape(StepKind.GENERATE, 1, len(tokens), len(pages))
-        columns = self.submit(StepHeader(0, model, self.epoch, shape))
+        columns = self.submit(StepHeader(0, model, self.epoch, shape, pool))
         columns.num_new[:] = len(tokens)
         columns.start[:] = start
         columns.slot[:] = 3
@@ -166,6 +256,15 @@ class LinkedWorker:
                 return report
             self.role.control.receive(0.002)  # nothing is expected there: this only waits, and fails when it died
         raise AssertionError("no report")
+
+    def copy_pages(self, model: int, copies: Sequence[tuple[int, int]], from_pool: int, to_pool: int) -> WorkerReport:
+        """Copy pages (source, target) between pools; the worker's report."""
+        shape = StepShape(StepKind.COPY, len(copies), 0)
+        columns = self.submit(StepHeader(0, model, self.epoch, shape, to_pool, from_pool))
+        columns.source_page[:] = [source for source, _ in copies]
+        columns.target_page[:] = [target for _, target in copies]
+        self.publish()
+        return self.report()
 
     def generate(self, model: int, prompt: Sequence[int], num_tokens: int, pages: Sequence[int]) -> list[int]:
         """A greedy stream on its own, always two steps in flight."""

@@ -5,6 +5,7 @@ once. Softmax is online, in float32. bfloat16 arrives as uint16 and is widened b
 and kept on disk where the cache folder can be written.
 """
 
+import os
 from typing import Any
 
 import numba
@@ -14,7 +15,9 @@ from numba.extending import overload
 from workers.paged_attention.kernel_cache import CAN_CACHE
 
 # numba's own threads sleep between calls. Its OpenMP pool is not torch's, and would spin on cores torch needs next.
-numba.config.THREADING_LAYER = "workqueue"  # type: ignore[attr-defined]
+# Said in the environment, because numba reads that again whenever it compiles something.
+os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
+numba.config.reload_config()  # type: ignore[no-untyped-call]
 
 # Sums may be reordered (that makes them vectors), but NaN and infinity keep their meaning: a broken row must show.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}

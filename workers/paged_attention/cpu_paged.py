@@ -33,6 +33,19 @@ def set_threads(threads: int) -> None:
     numba.set_num_threads(min(threads, most))
 
 
+def set_up_compiler() -> None:
+    """Let numba do now what it does once a process, at the first call of anything compiled, and takes a second for.
+
+    Starts no thread, unlike the kernel itself: what this process forks afterwards has that second behind it.
+    """
+    _same(1)
+
+
+@numba.njit()
+def _same(number: int) -> int:
+    return number
+
+
 class PagedAttention:
     """The fast back end. Keeps its output buffer between calls."""
 

@@ -50,7 +50,7 @@ class AttentionPlan:
     single_lengths: torch.Tensor  # int32 [n] positions each of them sees, itself included
     single_tables: torch.Tensor  # int32 [n, width] block tables, contiguous
     prefill_rows: tuple[PrefillRow, ...]
-    singles_are_all: bool  # the step holds nothing but single tokens, in order
+    singles_are_all: bool  # the step holds nothing but rows of one token, in order
 
 
 class AttentionBackend(Protocol):
@@ -86,10 +86,10 @@ def gather_pages(pages: torch.Tensor, table: torch.Tensor, length: int) -> torch
     return taken.transpose(0, 1).reshape(pages.shape[1], -1, pages.shape[3])[:, :length]
 
 
-def visible(num_new: int, start: int, window: int) -> torch.Tensor:
-    """bool [num_new, start + num_new]: which positions each new token of a row sees."""
-    queries = torch.arange(start, start + num_new)[:, None]
-    positions = torch.arange(start + num_new)[None, :]
+def visible(num_new: int, start: int, window: int, device: torch.device | None = None) -> torch.Tensor:
+    """bool [num_new, start + num_new] on `device` (None: the CPU): which positions each new token of a row sees."""
+    queries = torch.arange(start, start + num_new, device=device)[:, None]
+    positions = torch.arange(start + num_new, device=device)[None, :]
     mask = positions <= queries
     if window > 0:
         mask &= positions > queries - window

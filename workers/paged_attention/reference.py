@@ -69,4 +69,5 @@ def _attend(
     length = start + query.shape[0]
     keys = gather_pages(pages.keys, table, length)
     values = gather_pages(pages.values, table, length)
-    return attend_row(query, keys, values, visible(query.shape[0], start, arguments.sliding_window), arguments)
+    mask = visible(query.shape[0], start, arguments.sliding_window, query.device)
+    return attend_row(query, keys, values, mask, arguments)

@@ -1,6 +1,5 @@
-"""Start, readiness, losing the scheduler, draining, stopping, and losing the supervisor."""
+"""Start, readiness, waiting for a scheduler, draining, stopping, and losing the supervisor."""
 
-import json
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,15 +8,12 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ipc.control_messages import Drain, Drained, Readiness, SchedulerGone
-from ipc.messages import FinishReason, SubmitGenerate, Welcome
+from ipc.control_messages import Drain, Drained, Ping, Pong, Readiness, SchedulerGone
+from ipc.messages import FinishReason, SubmitGenerate
 from tests.support.frontend_under_test import DEADLINE_S, FrontendUnderTest, fake_cards
 from tests.support.scripted_scheduler import ScriptedScheduler, answers_text, token_rows
 
 pytestmark = pytest.mark.process
-
-CHAT = {"messages": [{"role": "user", "content": "hi"}]}
-
 
 Pair = tuple[FrontendUnderTest, ScriptedScheduler]
 
@@ -71,45 +67,6 @@ def test_ready_follows_the_supervisor(frontend: FrontendUnderTest) -> None:
     wait_until(lambda: httpx.get(f"{frontend.url}/ready").status_code == 200)
 
 
-def test_a_lost_scheduler_ends_open_streams_with_one_error(
-    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, pool: ThreadPoolExecutor
-) -> None:
-    plain = pool.submit(httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S)
-    scheduler.next(SubmitGenerate)
-    streamed = pool.submit(
-        httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT | {"stream": True}, timeout=DEADLINE_S
-    )
-    submit = scheduler.next(SubmitGenerate)
-    scheduler.send(token_rows((submit.stream_id, 0, 97, FinishReason.NONE)))
-    # a non-final token reached the client before the end
-    wait_until(lambda: frontend.counted("zerolane_http_requests_in_flight", "/v1/chat/completions") == 2)
-    failing = pool.submit(
-        httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT | {"stream": True}, timeout=DEADLINE_S
-    )
-    scheduler.next(SubmitGenerate)
-    num_hellos = scheduler.num_hellos
-    frontend.link.send(SchedulerGone(2))
-    assert plain.result(DEADLINE_S).status_code == 500
-    assert plain.result().json()["error"]["code"] == "scheduler_lost"
-    events = [line for line in streamed.result(DEADLINE_S).text.split("\n\n") if line]
-    assert '"content":"a"' in events[1]
-    assert json.loads(events[-2].removeprefix("data: "))["error"]["code"] == "scheduler_lost"
-    assert events[-1] == "data: [DONE]"
-    assert failing.result(DEADLINE_S).status_code == 500  # nothing was sent yet: the true status
-    wait_until(lambda: scheduler.num_hellos > num_hellos)
-    scheduler.answer = answers_text("again")
-    assert httpx.post(f"{frontend.url}/v1/completions", json={"prompt": "x"}).json()["choices"][0]["text"] == "again"
-
-
-def test_a_welcome_of_another_epoch_means_the_same(
-    frontend: FrontendUnderTest, scheduler: ScriptedScheduler, pool: ThreadPoolExecutor
-) -> None:
-    pending = pool.submit(httpx.post, f"{frontend.url}/v1/chat/completions", json=CHAT, timeout=DEADLINE_S)
-    scheduler.next(SubmitGenerate)
-    scheduler.send(Welcome(2))
-    assert pending.result(DEADLINE_S).json()["error"]["code"] == "scheduler_lost"
-
-
 def test_a_request_waits_for_the_next_scheduler(
     runtime_dir: Path, scheduler: ScriptedScheduler, frontend: FrontendUnderTest, pool: ThreadPoolExecutor
 ) -> None:
@@ -137,6 +94,12 @@ def test_no_scheduler_is_a_503(runtime_dir: Path) -> None:
     finally:
         frontend.close()
         silent.close()
+
+
+def test_a_ping_is_answered_at_once(frontend: FrontendUnderTest) -> None:
+    for number in (7, 8):
+        frontend.link.send(Ping(number))
+        assert frontend.wait_for(Pong) == Pong(number)
 
 
 def test_drain_finishes_what_is_open_and_refuses_the_rest(

@@ -76,6 +76,30 @@ class Inbox:
         return self.frames
 
 
+def test_what_a_dead_peer_had_sent_can_be_taken_at_once(run: Runner, address: str) -> None:
+    """Without a turn of the event loop in between; `close` would drop it."""
+
+    async def main() -> None:
+        router = RouterLink(address)
+        inbox = Inbox()
+        dealer = DealerLink(address, IDENTITY, inbox)
+        dealer.send(b"hello")
+        await _receive_aside(router, 1)
+        sent = [b"%d" % number for number in range(1000)]
+        for frame in sent:
+            assert router.send(IDENTITY, frame) is SendResult.SENT
+        deadline = time.monotonic() + DEADLINE_S
+        while len(inbox.frames) < len(sent):  # they are on their way in ZeroMQ's own threads
+            assert time.monotonic() < deadline
+            dealer.deliver_all()
+        assert inbox.frames == sent
+        router.close()
+        dealer.close()
+        dealer.deliver_all()  # of a closed link: nothing
+
+    run(main())
+
+
 def test_identities_name_one_life_of_a_frontend() -> None:
     assert parse_frontend_identity(frontend_identity(3, 1 << 40)) == (3, 1 << 40)
     assert frontend_identity(0, 0)[0] != 0, "ZeroMQ takes identities that start with a zero byte for itself"

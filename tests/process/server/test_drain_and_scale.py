@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
+from ipc.operator_protocol import Scaled
 from tests.support.fake_text import expected_text
 from tests.support.metrics_client import metric
 from tests.support.running_server import Server, StartServer
 from tests.support.served import eventually
 from tests.support.sse_client import Streamed, stream_completion
-from zerolane.operator_protocol import Scaled
 
 NUM_STREAMS = 8
 STEP_MS = "10"

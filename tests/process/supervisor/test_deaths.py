@@ -4,9 +4,9 @@ import os
 import signal
 from pathlib import Path
 
+from ipc.operator_protocol import Scaled
 from tests.process.supervisor.conftest import Start
 from tests.support.served import accepts_connections, eventually
-from zerolane.operator_protocol import Scaled
 
 
 def test_a_dead_worker_is_replaced(start: Start) -> None:
@@ -16,7 +16,7 @@ def test_a_dead_worker_is_replaced(start: Start) -> None:
     os.kill(victim.pid, signal.SIGKILL)
     process = server.replaced("worker", victim.pid)[1]
     assert (process.id, process.epoch, process.restarts) == (1, 2, 1)
-    assert server.told("scheduler") == ["ModelsReady", "AddWorker", "AddWorker", "WorkerGone", "AddWorker"]
+    assert server.told("scheduler") == ["ModelsReady", "AddPool", "AddWorker", "AddWorker", "WorkerGone", "AddWorker"]
     gone = server.last("scheduler", "WorkerGone")
     assert (gone["worker_id"], gone["epoch"], gone["will_return"]) == (1, 1, True)
     assert server.last("scheduler", "AddWorker")["epoch"] == 2
@@ -31,10 +31,10 @@ def test_a_dead_scheduler_is_replaced_and_every_worker_gets_a_new_link(start: St
     assert (process.epoch, process.restarts) == (2, 1)
     assert server.last("frontend 0", "SchedulerGone")["epoch"] == 2
     for worker in ("worker 0", "worker 1"):
-        assert server.told(worker) == ["ModelsReady", "LinkWorker", "LinkWorker"]
+        assert server.told(worker) == ["PoolReady", "LinkWorker", "LinkWorker"]
         assert server.last(worker, "LinkWorker")["epoch"] == 2
     told_new = [kind for name, epoch, kind, _ in server.notes if (name, epoch) == ("scheduler", 2)]
-    assert told_new == ["StartScheduler", "ModelsReady", "AddWorker", "AddWorker"]
+    assert told_new == ["StartScheduler", "ModelsReady", "AddPool", "AddWorker", "AddWorker"]
 
 
 def test_no_worker_is_added_to_a_new_scheduler_before_all_have_left_the_old_one(start: Start, tmp_path: Path) -> None:

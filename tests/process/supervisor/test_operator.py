@@ -2,16 +2,20 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
+from ipc.operator_protocol import AskDrain, AskScale, CommandProgress, Ended, Refused, Reply, Scaled
 from tests.process.supervisor.conftest import StandInServed, Start
 from tests.support.children import ROOT
+from tests.support.served import eventually
 from zerolane.operator_client import NoServer, find_server
-from zerolane.operator_protocol import Refused, Scaled, ScaleProgress
 
 COMMAND_S = 30
 
@@ -55,19 +59,82 @@ def test_a_worker_that_cannot_start_is_reported(start: Start) -> None:
     assert server.status().ready
 
 
+def test_scaling_again_tries_what_was_given_up(start: Start, tmp_path: Path) -> None:
+    switch = tmp_path / "switch"
+    switch.touch()
+    server = start(worker_1=f"fatal@{switch}")
+    server.wait_ready()
+    assert isinstance(server.scale(2), Refused)
+    switch.unlink()
+    again = server.scale(2)
+    assert isinstance(again, Scaled)
+    assert (again.workers, again.started) == (2, 1)
+
+
+def test_spares_come_and_go(start: Start) -> None:
+    server = start()
+    server.wait_ready()
+    up = server.scale(spares=2)
+    assert isinstance(up, Scaled)
+    assert (up.workers, up.spares, up.started) == (1, 2, 2)
+    first_spare = server.of("spare")[0].pid
+    put_to_work = server.scale(2, spares=1)
+    assert isinstance(put_to_work, Scaled)
+    assert (put_to_work.workers, put_to_work.spares, put_to_work.started) == (2, 1, 0)
+    assert server.of("worker")[1].pid == first_spare
+    assert isinstance(server.scale(spares=0), Scaled)
+    assert server.of("spare") == []
+
+
+def test_workers_are_spread_over_pools(start: Start) -> None:
+    server = start()
+    server.wait_ready()
+    assert isinstance(server.scale(5, pools=2), Scaled)
+    assert sorted(process.pool or 0 for process in server.of("worker")) == [0, 0, 0, 1, 1]
+    assert isinstance(server.scale(2), Scaled)
+    assert sorted(process.pool or 0 for process in server.of("worker")) == [0, 1]
+    assert isinstance(server.scale(pools=1), Scaled)
+    assert [process.pool for process in server.of("worker")] == [0, 0]
+    assert server.last("scheduler", "DrainPool")["pool"] == 1
+
+
+def test_drain_waits_for_the_end(start: Start) -> None:
+    server = start(frontend="no_drain")
+    server.wait_ready()
+    *progress, last = server.replies_to(AskDrain(timeout_s=0.2))
+    assert CommandProgress("0 requests are open") in progress
+    assert isinstance(last, Ended)
+    assert (last.exit_code, last.requests_ended) == (0, 0)
+    assert server.wait() == 0
+
+
+def test_drain_is_told_when_a_signal_ends_it_at_once(start: Start) -> None:
+    server = start(frontend="no_drain")
+    server.wait_ready()
+    replies: list[Reply] = []
+    asking = threading.Thread(target=lambda: replies.extend(server.replies_to(AskDrain())))
+    asking.start()
+    eventually(lambda: server.status().phase == "draining", "draining")
+    server.signal(signal.SIGTERM)
+    asking.join(30.0)
+    assert isinstance(replies[-1], Ended)
+    assert replies[-1].exit_code == 128 + signal.SIGTERM
+    assert server.wait() == 128 + signal.SIGTERM
+
+
 def test_scaling_tells_how_far_it_is(start: Start) -> None:
     server = start()
     server.wait_ready()
-    *progress, last = server.replies_to_scale(2)
+    *progress, last = server.replies_to(AskScale(2))
     assert isinstance(last, Scaled)
-    assert progress == [ScaleProgress("1 of 2 workers serve"), ScaleProgress("2 of 2 workers serve")]
+    assert progress == [CommandProgress("1 of 2 workers serve"), CommandProgress("2 of 2 workers serve")]
 
 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
         (b'{"cmd":"scale","workers":0}\n', ">= 1"),
-        (b'{"cmd":"scale","workers":"two"}\n', "Expected `int`"),
+        (b'{"cmd":"scale","workers":"two"}\n', "Expected `int | null`"),
         (b'{"cmd":"dance"}\n', "Invalid value 'dance'"),
         (b"scale 3\n", "malformed"),
     ],
@@ -106,6 +173,7 @@ def test_the_commands_of_the_command_line(start: Start) -> None:
         ("supervisor", 0, "serving"),
         ("frontend", 0, "ready"),
         ("scheduler", 0, "ready"),
+        ("forkserver", 0, "ready"),
         ("worker", 0, "ready"),
         ("worker", 1, "ready"),
     ]

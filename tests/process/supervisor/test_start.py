@@ -34,14 +34,15 @@ def test_processes_are_told_in_order(start: Start) -> None:
     for frontend in ("frontend 0", "frontend 1"):
         assert server.told(frontend)[0] == "ModelsReady"
         assert server.last(frontend, "Readiness") == {"type": "readiness", "ready": True, "reason": ""}
-    assert server.told("scheduler") == ["ModelsReady", "AddWorker", "AddWorker"]
-    assert server.told("worker 0") == server.told("worker 1") == ["ModelsReady", "LinkWorker"]
+    assert server.told("scheduler") == ["ModelsReady", "AddPool", "AddWorker", "AddWorker"]
+    assert server.told("forkserver") == ["ModelsReady", "ForkWorker", "ForkWorker"]
+    assert server.told("worker 0") == server.told("worker 1") == ["PoolReady", "LinkWorker"]
 
 
 def test_a_model_with_weights_among_fake_ones(start: Start, model: str) -> None:
     server = start("fake:score", f"real={model}", "--max-num-seqs", "4")
     server.wait_ready()
-    cards = server.last("worker 0", "ModelsReady")["cards"]
+    cards = server.last("scheduler", "ModelsReady")["cards"]
     assert [(card["index"], card["name"], card["path"]) for card in cards] == [
         (0, "fake-score", "fake"),
         (1, "real", "nowhere"),
@@ -51,7 +52,7 @@ def test_a_model_with_weights_among_fake_ones(start: Start, model: str) -> None:
     assert not server.of("loader")
 
 
-@pytest.mark.parametrize("role", ["frontend", "scheduler", "worker", "loader"])
+@pytest.mark.parametrize("role", ["frontend", "scheduler", "forkserver", "worker", "loader"])
 @pytest.mark.parametrize("mode", ["fatal", "die"])
 def test_a_child_that_cannot_start_ends_the_start(start: Start, model: str, role: str, mode: str) -> None:
     server = start("fake:generate", model, **{role: mode})

@@ -5,17 +5,18 @@ from typing import Any
 
 import pytest
 
-from frontend.byte_tokenizer import ByteDetokenizer
 from frontend.chat_choice import ChatChoice
 from frontend.chunk_encoder import ChatChunkEncoder
-from frontend.open_streams import StreamGroup, TokenStream
+from frontend.stream_group import StreamGroup
+from frontend.token_stream import TokenStream
 from ipc.messages import FinishReason
+from tests.support.frontend_streams import token_stream
 
 TEXT = "".join(f'<tool_call>{{"name": "{name}", "arguments": {{}}}}</tool_call>\n' for name in "fgh")
 
 
 def new_stream(tells_text: bool) -> TokenStream:
-    return TokenStream(1, StreamGroup(tells_text), 0, ByteDetokenizer(), (), ())
+    return token_stream(StreamGroup(tells_text))
 
 
 def push(stream: TokenStream, text: str) -> None:

@@ -156,3 +156,12 @@ def test_a_damaged_description_is_refused(page: MetricsPage) -> None:
     page.segment.view[40:60] = b"\xc1" * 20
     with pytest.raises(ProtocolError, match="no metrics page"):
         MetricsPage.attach(os.dup(page.segment.fd))
+
+
+def test_one_process_can_be_looked_at() -> None:
+    page = MetricsPage.create(["m"], 2)
+    page.writer(1).counter("zerolane_worker_steps_total").add(3)
+    assert [page.of_slot(slot, "zerolane_worker_steps_total") for slot in (0, 1)] == [0.0, 3.0]
+    with pytest.raises(ValueError, match="no metric zerolane_steps_total without labels"):
+        page.of_slot(0, "zerolane_steps_total")  # one value a model
+    page.close()

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from ipc.codec import encode
+from ipc.control_messages import KillWorker
 from ipc.errors import ErrorCode
 from ipc.messages import Abort, Hello
 from ipc.step_layout import StepColumns, read_columns
 from ipc.zmq_link import SendResult
+from scheduler.worker_peer import GenerateFlight
 from tests.support.engine_in_process import FRONTEND, GENERATE, Engine, Runs
 from tests.unit.scheduler.test_step_loop import preemptions
 from workers.fake_model import fake_continuation, fake_score
@@ -160,3 +162,36 @@ def test_results_are_read_from_the_block(make_engine: MakeEngine) -> None:
     assert columns.sampled.tolist() == fake_continuation([1, 2], 1)
     assert isinstance(columns.sampled, np.ndarray)
     engine.run()
+
+
+def test_a_step_whose_results_cannot_be_read_runs_again(make_engine: MakeEngine) -> None:
+    """Its worker is ended; nothing of the step counts, and its streams wait for nobody."""
+    engine = make_engine()
+    engine.submit(1, [1, 2, 3], 6, ignore_eos=True)
+    engine.turn()
+    worker = engine.workers[0]
+    ticket = worker.link.poll()
+    assert ticket is not None
+    engine.state.writer.arena.view(ticket.handle)[:8] = bytes(8)  # where the header begins
+    worker.link.done(ticket)
+    engine.turn()
+    assert any(isinstance(record, KillWorker) for record in engine.state.to_supervisor)
+    engine.kill_worker(0)
+    engine.add_worker(0)
+    engine.run()
+    assert engine.seen[1].tokens == fake_continuation([1, 2, 3], 6, ignore_eos=True)
+
+
+def test_a_row_behind_a_failed_step_is_not_to_blame(make_engine: MakeEngine) -> None:
+    """Of two rows of the step that failed one ended with it; the other is alone in the step behind."""
+    engine = make_engine()
+    engine.submit(1, [1, 2, 3], 1, ignore_eos=True)
+    engine.submit(2, [4, 5, 6], 6, ignore_eos=True)
+    engine.turn()
+    flights = engine.workers[0].peer.flights
+    assert [len(flight.slots) for flight in flights if isinstance(flight, GenerateFlight)] == [2, 1]
+    assert engine.workers[0].fail()
+    assert engine.workers[0].fail()
+    engine.run()
+    assert engine.seen[1].tokens == fake_continuation([1, 2, 3], 1, ignore_eos=True)
+    assert engine.seen[2].tokens == fake_continuation([4, 5, 6], 6, ignore_eos=True)

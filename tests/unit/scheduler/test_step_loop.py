@@ -269,7 +269,7 @@ def _check_all(
         seen = engine.seen.get(number, Seen())
         if number not in aborted and seen.failed is None:
             assert seen.scores == {i: fake_score(pair) for i, pair in enumerate(pairs)}
-    pool = engine.ledger.cache.pool
+    pool = engine.ledger.pages.caches[0].pool
     assert pool.num_used == 0
 
 

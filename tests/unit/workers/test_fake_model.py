@@ -16,7 +16,9 @@ CARD = replace(fake_card(0, "fake", "fake:generate", 0, block_size=4, created=0)
 
 def open_fake() -> FakeModel:
     kv = bytearray(b"\xff") * kv_regions(CARD)[1]
-    return FakeModel(CARD, memoryview(kv), max_num_seqs=32)
+    model = FakeModel(CARD, max_num_seqs=32)
+    model.use_pool(0, memoryview(kv))
+    return model
 
 
 def without_eos(prompts: list[list[int]], num_tokens: int) -> list[list[int]]:
@@ -76,7 +78,7 @@ def test_scores_equal_the_oracle() -> None:
     columns = write_header(block, StepHeader(1, 0, 1, shape))
     columns.num_new[:] = [3, 1, 3]
     columns.token_ids[:] = np.concatenate(pairs)
-    FakeModel(card, None, 1).run(columns)
+    FakeModel(card, 1).run(columns)
     assert columns.scores[:, 0].tolist() == [fake_score(pair) for pair in pairs]
     assert len(set(columns.scores[:, 0].tolist())) == 3
 

@@ -87,7 +87,7 @@ def test_equals_the_reference(
     sinks = torch.linspace(-1, 1, shape[0]).to(dtype) if has_sinks else None
     arguments = LayerArguments(shape[2] ** -0.5, window, softcap, sinks)
     expected, expected_pages = run(ReferenceAttention(), plan, num_tokens, arguments, shape, dtype)
-    found, pages = run(make_backend("paged", 1), plan, num_tokens, arguments, shape, dtype)
+    found, pages = run(make_backend("paged"), plan, num_tokens, arguments, shape, dtype)
     tolerance = 2e-6 if dtype is torch.float32 else 2e-2
     torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
     assert torch.equal(pages.keys, expected_pages.keys)
@@ -100,13 +100,13 @@ def test_any_block_size(block_size: int) -> None:
     plan, num_tokens = make_plan(rows, block_size)
     arguments = LayerArguments(0.25, sliding_window=4)
     expected, _ = run(ReferenceAttention(), plan, num_tokens, arguments, (4, 2, 16, 16), torch.float32)
-    found, _ = run(make_backend("paged", 1), plan, num_tokens, arguments, (4, 2, 16, 16), torch.float32)
+    found, _ = run(make_backend("paged"), plan, num_tokens, arguments, (4, 2, 16, 16), torch.float32)
     torch.testing.assert_close(found, expected, atol=2e-6, rtol=2e-6)
 
 
 def test_a_row_does_not_depend_on_the_others() -> None:
     """Batch invariance: pages and inputs of a row are the same alone and with others."""
-    backend = make_backend("paged", 1)
+    backend = make_backend("paged")
     pages = LayerPages(torch.randn(NUM_PAGES, 2, 16, 16), torch.randn(NUM_PAGES, 2, 16, 16))
     query, key, value = torch.randn(5, 4, 16), torch.randn(5, 2, 16), torch.randn(5, 2, 16)
     arguments = LayerArguments(0.25)
@@ -128,7 +128,7 @@ def test_a_row_does_not_depend_on_the_others() -> None:
 
 
 def test_nan_stays_in_its_row() -> None:
-    backend = make_backend("paged", 1)
+    backend = make_backend("paged")
     pages = LayerPages(torch.zeros(NUM_PAGES, 2, 16, 16), torch.zeros(NUM_PAGES, 2, 16, 16))
     plan, _ = make_plan(DECODE, 16)
     query = torch.ones(5, 4, 16)

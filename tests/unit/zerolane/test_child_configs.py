@@ -5,12 +5,20 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from ipc.config import FrontendConfig, LoaderConfig, ModelSpec, SchedulerConfig, ServeConfig, WorkerConfig
+from ipc.config import (
+    ForkServerConfig,
+    FrontendConfig,
+    LoaderConfig,
+    ModelSpec,
+    SchedulerConfig,
+    ServeConfig,
+    WorkerConfig,
+)
 from zerolane import __version__
-from zerolane.child_configs import frontend_config, loader_config, scheduler_config, worker_config
+from zerolane.child_configs import fork_server_config, frontend_config, loader_config, scheduler_config, worker_config
 from zerolane.children import Role
 from zerolane.cores import usable_cores
-from zerolane.seats import NUM_METRICS_SLOTS, Seat
+from zerolane.seats import MAX_FRONTENDS, MAX_WORKERS, NUM_METRICS_SLOTS, Seat
 
 CONFIG = ServeConfig(
     max_num_seqs=7,
@@ -39,7 +47,14 @@ def test_workers_share_the_cores() -> None:
     assert worker_config(CONFIG, Seat(Role.WORKER, 1), 1).threads == usable_cores()
     assert worker_config(CONFIG, Seat(Role.WORKER, 1), 10_000).threads == 1
     fixed = worker_config(msgspec.structs.replace(CONFIG, threads=3), Seat(Role.WORKER, 1), 10_000)
-    assert (fixed.threads, fixed.fake_step_s, fixed.worker_id) == (3, 0.005, 1)
+    assert (fixed.threads, fixed.worker_id) == (3, 1)
+
+
+def test_the_fork_server_knows_whether_it_needs_torch() -> None:
+    fake, real = ModelSpec("a", "fake:generate"), ModelSpec("b", "/b")
+    assert not fork_server_config(CONFIG, [fake]).has_real_models
+    assert fork_server_config(CONFIG, [fake, real]).has_real_models
+    assert fork_server_config(CONFIG, [fake]).fake_step_s == 0.005
 
 
 def test_the_loader_gets_the_models() -> None:
@@ -48,7 +63,7 @@ def test_the_loader_gets_the_models() -> None:
     assert (loader.models, loader.revision, loader.threads) == (specs, "abc", usable_cores())
 
 
-@pytest.mark.parametrize("target", [FrontendConfig, SchedulerConfig, WorkerConfig, LoaderConfig])
+@pytest.mark.parametrize("target", [FrontendConfig, SchedulerConfig, ForkServerConfig, WorkerConfig, LoaderConfig])
 def test_no_setting_of_a_process_is_forgotten(target: type[msgspec.Struct]) -> None:
     """What has a default in a process' config is either a setting of the same name, or named here."""
     known = set(ServeConfig.__struct_fields__) | {"steps_in_flight", "fake_step_s", "version"}
@@ -58,6 +73,7 @@ def test_no_setting_of_a_process_is_forgotten(target: type[msgspec.Struct]) -> N
 
 def test_no_two_processes_share_a_metrics_slot() -> None:
     seats = [Seat(Role.SCHEDULER)]
-    seats += [Seat(role, i) for role in (Role.FRONTEND, Role.WORKER) for i in range(64)]
+    seats += [Seat(Role.FRONTEND, i) for i in range(MAX_FRONTENDS)]
+    seats += [Seat(Role.WORKER, i) for i in range(MAX_WORKERS)]
     slots = [0, *(seat.metrics_slot for seat in seats)]
     assert sorted(slots) == list(range(NUM_METRICS_SLOTS))

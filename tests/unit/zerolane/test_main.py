@@ -47,5 +47,5 @@ def test_a_role_runs_its_room_and_hands_back_its_status(monkeypatch: pytest.Monk
 
 def test_a_role_without_its_descriptor_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        entry.main(["worker"])
+        entry.main(["loader"])
     assert "--control-fd" in capsys.readouterr().err

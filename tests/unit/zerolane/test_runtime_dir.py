@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ipc.errors import StartupError
-from zerolane.runtime_dir import CONTROL_SOCKET, base_dir, check_base, claim, is_live, live_servers, release
+from ipc.operator_protocol import CONTROL_SOCKET
+from zerolane.runtime_dir import base_dir, check_base, claim, is_live, live_servers, release
 
 
 def listener(folder: Path) -> socket.socket:
