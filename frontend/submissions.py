@@ -39,12 +39,14 @@ class Submissions:
         self._waiting: dict[int, Stream] = {}  # open, and not with the scheduler
         self._deadline: asyncio.TimerHandle | None = None
         self._next_try: asyncio.Handle | None = None
+        self._is_link_full = False  # at the latest try to send what waits
 
     def open(self, stream: Stream) -> None:
         """A new stream. Raises RequestError QUEUE_FULL when the scheduler does not keep up with reading; the stream is
         open nevertheless, until `close`."""
         self._streams.add(stream)
-        if not self._to_scheduler.is_welcomed:  # it was lost a moment ago
+        is_behind_others = bool(self._waiting) and not self._is_link_full
+        if is_behind_others or not self._to_scheduler.is_welcomed:  # the scheduler was lost a moment ago
             self._wait(stream)
         elif self._waiting or not self._submit(stream):
             message = "The server is overloaded; try again later."
@@ -108,7 +110,8 @@ class Submissions:
         if not self._to_scheduler.is_welcomed:
             return
         for number, stream in list(islice(self._waiting.items(), MAX_SUBMISSIONS_A_TURN)):
-            if not self._submit(stream):
+            self._is_link_full = not self._submit(stream)
+            if self._is_link_full:
                 self._next_try = asyncio.get_running_loop().call_later(RETRY_S, self._send_waiting)
                 return
             del self._waiting[number]

@@ -81,8 +81,8 @@ def fail_flight(state: EngineState, peer: WorkerPeer, flight: Flight) -> None:
         ledger.rewind(slots)
         _void_later(peer, flight.model, slots)
         suspect_slots(ledger, slots)
-        if len(flight.slots) == 1:
-            fail_slot(ledger, int(flight.slots[0]), ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
+        if len(flight.slots) == len(slots) == 1:  # a void row computed on what its step before had not
+            fail_slot(ledger, int(slots[0]), ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
         release_leaving(ledger, flight.slots)
     elif len(flight.pairs) == 1:
         queue = state.score_queues[flight.model]

@@ -35,6 +35,12 @@ class StepClock:
             return max(self.floor_s, FIRST_STEP_S)
         return max(self.floor_s, PATIENCE * cost * (FIXED_TOKENS + flight.num_tokens))
 
+    def was_late(self, flight: Flight, limit_s: float) -> None:
+        """A worker was given up for this step. Should such steps rightly take so long by now, the next one has twice
+        the time: slowness ends no worker for ever."""
+        cost = 2 * limit_s / (PATIENCE * (FIXED_TOKENS + flight.num_tokens))
+        self._costs[flight.model] = max(cost, self._costs.get(flight.model, 0.0))
+
     def overdue(self, peers: list[WorkerPeer], now: float) -> list[WorkerPeer]:
         """Workers whose oldest step is past its deadline; all their reports must have been taken before."""
         was_blind = now - self._looked > BLIND_S

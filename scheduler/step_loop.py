@@ -7,10 +7,10 @@ import time
 from ipc import fault_points
 from ipc.codec import Decoder
 from ipc.doorbell import Doorbell
-from ipc.errors import ZerolaneError
+from ipc.errors import ProtocolError, ZerolaneError
 from ipc.messages import Abort, Hello, SubmitGenerate, SubmitScore, ToScheduler, Welcome
 from ipc.metrics_page import Counter
-from ipc.step_layout import read_columns
+from ipc.step_layout import StepColumns, read_columns
 from ipc.worker_link import MAX_SLEEP_S, SchedulerLink
 from ipc.zmq_link import RouterLink
 from scheduler import admission, integrity, migration, recovery
@@ -22,7 +22,7 @@ from scheduler.from_workers import finished_steps, is_failure
 from scheduler.planning import fill_workers
 from scheduler.scheduler_metrics import show_ledger, show_scores
 from scheduler.steering import steer
-from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, WorkerPeer
+from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
 from scheduler.worker_roster import WorkerRoster
 
 CHECK_PERIOD_S = 1.0  # the invariants take some milliseconds with many pages
@@ -97,7 +97,7 @@ class StepLoop:
                     log.error("step failed", extra={"fields": {"worker": peer.worker_id, "error": report.text}})
                     recovery.fail_flight(self.state, peer, flight)
                 else:
-                    self._commit(flight, max(flight.planned_at, peer.last_report))
+                    self._commit(peer, flight)
                 peer.last_report = time.monotonic()
                 self.state.writer.finish(flight)
         except ZerolaneError as error:  # what it wrote cannot be read: nothing it writes from now on is wanted
@@ -106,8 +106,9 @@ class StepLoop:
     def _end_hanging(self) -> None:
         state = self.state
         working = [peer for peer in state.workers.values() if not peer.is_condemned]
-        for peer in state.clock.overdue(working, time.monotonic()):
-            limit_s = state.clock.limit_s(peer.flights[0])
+        late = state.clock.overdue(working, time.monotonic())
+        for peer, limit_s in [(peer, state.clock.limit_s(peer.flights[0])) for peer in late]:
+            state.clock.was_late(peer.flights[0], limit_s)
             self._hangs.add(1)
             self.roster.condemn(peer, f"is in a step that should have ended after {limit_s:.1f} s")
 
@@ -126,20 +127,33 @@ class StepLoop:
                     frontends = self.state.frontends
                     frontends.send(frontends.index_of(identity), Welcome(self.state.config.epoch))
 
-    def _commit(self, flight: Flight, began: float) -> None:
+    def _commit(self, peer: WorkerPeer, flight: Flight) -> None:
         now = time.monotonic()
-        self.state.clock.saw(flight, now - began)
+        self.state.clock.saw(flight, now - max(flight.planned_at, peer.last_report))
         metrics = self.state.metrics[flight.model]
         if isinstance(flight, CopyFlight):
             metrics.migrated_pages.add(migration.land(self.state.ledgers[flight.model], flight, is_done=True))
             return
+        columns = self._results(peer, flight)
         metrics.step_seconds.observe(now - flight.planned_at)
-        columns = read_columns(self.state.writer.results(flight))
         if isinstance(flight, GenerateFlight):
             commit_generate(self.state.ledgers[flight.model], flight, columns, self.state.frontends, metrics)
         else:
             commit_score(self.state.score_queues[flight.model], flight, columns, self.state.frontends, metrics)
         self._rate.add(now, flight.num_tokens)
+
+    def _results(self, peer: WorkerPeer, flight: GenerateFlight | ScoreFlight) -> StepColumns:
+        """What the worker wrote. Raises ZerolaneError when it cannot be that step's: it is in flight again then, and
+        lost with its worker."""
+        rows = flight.slots if isinstance(flight, GenerateFlight) else flight.pairs
+        try:
+            columns = read_columns(self.state.writer.results(flight))
+            if (columns.header.step_id, len(columns.row_status)) != (flight.ticket.step_id, len(rows)):
+                raise ProtocolError(f"the results of step {flight.ticket.step_id} are those of another step")
+        except ZerolaneError:
+            peer.flights.appendleft(flight)
+            raise
+        return columns
 
     def _rest(self) -> None:
         """Gauges; and the invariants, each time the engine has become idle."""

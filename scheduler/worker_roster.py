@@ -98,6 +98,7 @@ class WorkerRoster:
         """Its share of what runs."""
         state = self._state
         state.is_without_hope = self._is_last_try_over = False
+        state.lost_pools.discard(peer.pool)
         live = [other for other in state.live_workers if other.phases == peer.phases]
         for ledger in state.ledgers.values():
             recovery.adopt_orphans(ledger, peer)

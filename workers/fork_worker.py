@@ -60,8 +60,10 @@ def _fork_and_leave(writer: int) -> int:
     if pid == 0:
         os.close(writer)
         return 0
-    os.write(writer, _PID.pack(pid))
-    os._exit(0)
+    try:
+        os.write(writer, _PID.pack(pid))
+    finally:  # when nobody reads any more, too: this is no second fork server
+        os._exit(0)
 
 
 def begin_own_life(supervisor_pid: int) -> None:

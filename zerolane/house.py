@@ -167,9 +167,14 @@ class House:
     def _wake_fork_server(self) -> None:
         """Who wants a worker now wants one that was given up to be tried again."""
         fork_server = self.seats.fork_server
-        if fork_server.state is SeatState.FAILED:
-            fork_server.num_short_lives = 0
+        if fork_server.state is not SeatState.FAILED:
+            return
+        fork_server.num_short_lives = 0
+        try:
             self.spawn(fork_server)
+        except OSError as error:  # who waits for it is told that it is not born
+            fork_server.state = SeatState.FAILED
+            log.error(f"cannot start {fork_server.name}", extra={"fields": {"error": str(error)}})
 
     def _too_late(self, seat: Seat) -> None:
         if seat.child is None:

@@ -172,4 +172,4 @@ def _tell_if_no_worker_comes(house: House, scheduler: Child) -> None:
     """A new scheduler would let requests wait for workers that were given up."""
     workers = house.seats.of(Role.WORKER)
     if all(worker.state is SeatState.FAILED for worker in workers):
-        scheduler.send(WorkerGone(workers[0].id, workers[0].epoch, will_return=False))
+        scheduler.send(WorkerGone(workers[0].id, workers[0].epoch, will_return=False, was_asked=True))

@@ -21,6 +21,7 @@ from zerolane.worker_links import link_worker
 
 SHORT_LIFE_S = 2.0
 MAX_SHORT_LIVES = 5
+SPARE_PAUSE_S = 0.3  # a new spare takes processor time to start, which the heir has better use for right then
 RESTART_PAUSES_S = (0.0, 0.5, 1.0, 2.0)  # before the first, second ... replacement in a row
 
 log = logging.getLogger("zerolane.supervisor.recovery")
@@ -44,7 +45,7 @@ def on_exit(house: House, seat: Seat) -> None:
         raise _failed_start(seat, how)
     elif house.phase is not Phase.STOPPING:
         _log_death(seat, was, how)
-        _repair(house, seat, was, is_short=served_s < SHORT_LIFE_S)
+        _repair(house, seat, was, is_short=served_s < SHORT_LIFE_S and not seat.is_replaced)
 
 
 def on_not_born(house: House, seat: Seat) -> None:
@@ -140,9 +141,9 @@ def _tell_worker_gone(house: House, seat: Seat, was: SeatState, will_return: boo
         scheduler.send(WorkerGone(seat.id, seat.epoch, will_return, was_asked))
         return
     heir.take_place_of(seat)
-    if seat.is_added:
+    if seat.is_added and not seat.is_moving:
         scheduler.send(WorkerGone(seat.id, seat.epoch, True, was_asked, heir.id))
-    else:
+    else:  # the scheduler does not know the place: of a worker it never had, or the pool one was on its way to
         scheduler.send(WorkerGone(seat.id, seat.epoch, True, was_asked))
         scheduler.send(UseSpare(heir.id, heir.pool, heir.phases))
     log.info("a spare takes over", extra={"fields": {"spare": heir.id, "worker": seat.id}})
@@ -151,7 +152,8 @@ def _tell_worker_gone(house: House, seat: Seat, was: SeatState, will_return: boo
 def _others_are_coming(house: House, gone: Seat) -> bool:
     """Requests that wait for a worker wait for any worker."""
     leaving = (SeatState.FAILED, SeatState.GONE, SeatState.DRAINING, SeatState.STOPPING)
-    return any(seat is not gone and seat.state not in leaving for seat in house.seats.of(Role.WORKER))
+    others = [seat for seat in house.seats.of(Role.WORKER) if seat is not gone]
+    return any(seat.is_moving or seat.state not in leaving for seat in others)
 
 
 def _replace_scheduler(house: House, seat: Seat) -> None:
@@ -175,6 +177,8 @@ def _replace_scheduler(house: House, seat: Seat) -> None:
 
 def _restart_later(house: House, seat: Seat) -> None:
     pause_s = RESTART_PAUSES_S[min(max(0, seat.num_short_lives - 1), len(RESTART_PAUSES_S) - 1)]
+    if seat.is_spare:
+        pause_s = max(pause_s, SPARE_PAUSE_S)
     seat.state = SeatState.RESTARTING
     if pause_s > 0:
         seat.set_timer(house.loop.call_later(pause_s, lambda: _restart(house, seat)))
@@ -184,8 +188,8 @@ def _restart_later(house: House, seat: Seat) -> None:
 
 def _restart(house: House, seat: Seat) -> None:
     """The pause is over. A machine that cannot start a process now is tried again."""
-    if house.phase is Phase.STOPPING:
-        return
+    if house.phase is Phase.STOPPING or (house.phase is Phase.DRAINING and seat.role is Role.FRONTEND):
+        return  # a frontend has no socket to listen on any more
     seat.num_restarts += 1
     house.metrics.writer(0).counter("zerolane_process_restarts_total", seat.shown_role).add()
     if seat.role is Role.KEEPER:

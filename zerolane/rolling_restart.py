@@ -140,6 +140,7 @@ class RollingRestart(PlannedJob):
         if free is None:
             raise CannotGoOn(f"There are {MAX_FRONTENDS} frontends, so none can be started beside them.")
         new = house.seats.add(Role.FRONTEND, free)
+        new.epoch = max(new.epoch, old.epoch)  # not a first life: what comes before its models waits for them
         try:
             house.spawn(new)
         except OSError as error:
@@ -175,7 +176,8 @@ class RollingRestart(PlannedJob):
             frontend.state = SeatState.STOPPING
             self._house.kill(frontend, "did not finish in time")
         yield Wait(lambda: f"{frontend.name} leaves", lambda: frontend.child is None, 4 * LEAVE_S)
-        self._house.seats.remove(frontend)
+        if frontend.child is None:  # else the kernel cannot end it now; its seat knows it until then
+            self._house.seats.remove(frontend)
 
     def _fresh_spares(self) -> list[Seat]:
         return [seat for seat in ready(self._house.seats.spares) if not self._is_stale(seat)]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -57,14 +58,17 @@ def criteria(soak: Soak) -> Iterator[Criterion]:
 
 def pause_criteria(pause_s: Distribution | None, max_pause_s: float) -> Iterator[Criterion]:
     """One, where a longest pause was asked for."""
-    if max_pause_s > 0 and pause_s is not None:
-        late = [f"p99 is {pause_s.p99:.3f} s"] if pause_s.p99 > max_pause_s else []
+    if max_pause_s > 0:
+        p99 = pause_s.p99 if pause_s is not None else None
+        late = [f"p99 is {p99:.3f} s"] if p99 is not None and p99 > max_pause_s else []
+        late += ["no pause was measured"] if p99 is None else []
         yield Criterion(f"99 of 100 pauses are at most {max_pause_s:g} s", late)
 
 
 def scaling_criteria(changes: Sequence[Change], weights_mib: float) -> Iterator[Criterion]:
     """What holds for scale commands; `weights_mib` is the size of all weights."""
     late = [change for change in changes if (change.first_step_s or 0.0) > FIRST_STEP_S]
+    late += [now for was, now in pairwise(changes) if now.workers > was.workers and now.first_step_s is None]
     yield Criterion(f"new workers compute within {FIRST_STEP_S:g} s", [f"{change}" for change in late])
     yield Criterion("weights are there once", list(_second_copies(changes, weights_mib)))
 
@@ -84,6 +88,10 @@ def _second_copies(changes: Sequence[Change], weights_mib: float) -> Iterator[st
 def _unfinished(soak: Soak) -> list[str]:
     problems = []
     num_struck = len(soak.faults.struck) if soak.faults else 0
+    if soak.findings.after is None:
+        problems.append("its end was not reached: nothing is known of what the server holds")
+    if not any(attempt.answer for attempt in soak.findings.disturbed):
+        problems.append("no request was answered while the server was disturbed")
     if num_struck < soak.options.kills:
         problems.append(f"{num_struck} of {soak.options.kills} faults happened")
     scales = bool(soak.options.scale or soak.options.pools_remove_add)

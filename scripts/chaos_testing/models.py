@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 RERANKER = ROOT / "zerolane/tiny/tiny-rerank"
 # Greedy and seeded answers are compared bit for bit: the exact back end, one type, no influence of the step's company.
 EXACT_ARGUMENTS = ("--attention-backend=reference", "--dtype=float32", "--batch-invariant")
-SMALL_STEPS = ("--max-num-batched-tokens=32", "--kv-cache-memory=512MiB")
+SMALL_STEPS = ("--max-num-batched-tokens=16", "--kv-cache-memory=512MiB")
 MAX_MODEL_LEN = 512  # tokens
 CHAT_TEMPLATE = (
     "{% for message in messages %}{{ message.role }}: {{ message.content }}\n{% endfor %}"

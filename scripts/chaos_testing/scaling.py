@@ -66,7 +66,9 @@ class Scaling:
         watch = StepWatch(_workers(await asyncio.to_thread(self._server.status)))
         began = time.perf_counter()
         asking = asyncio.create_task(asyncio.to_thread(self._ask, command))
-        while not asking.done() or (watch.is_waiting and time.perf_counter() < began + FIRST_STEP_S):
+        is_done = False
+        while not is_done or (watch.is_waiting and time.perf_counter() < began + FIRST_STEP_S):
+            is_done = asking.done()  # before the look: the last one sees all that came
             watch.look(await asyncio.to_thread(self._server.status))
             await asyncio.sleep(POLL_S)
         reply, answered = asking.result()

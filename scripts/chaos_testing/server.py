@@ -1,11 +1,14 @@
 """The server under test: started in a folder of its own, asked for its state, ended with everything it had."""
 
 import asyncio
+import contextlib
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import urllib.request
 from collections import Counter
@@ -17,7 +20,7 @@ import msgspec
 
 from ipc.operator_protocol import AskStatus, Reply, Request, Status
 from scripts.chaos_testing.models import ROOT
-from scripts.chaos_testing.processes import is_running
+from scripts.chaos_testing.processes import descendants, is_running
 from zerolane.operator_client import ask, find_server
 
 START_S = 300.0
@@ -105,6 +108,7 @@ class ServerUnderTest:
 
     def close(self) -> list[str]:
         """End it and everything of it; sentences about what went wrong or was left."""
+        own = set(descendants(self.pid))
         self._process.terminate()
         problems = []
         try:
@@ -114,7 +118,11 @@ class ServerUnderTest:
             code = self._process.wait()
         if code != 0:
             problems.append(f"the server ended with {code}")
-        problems += [f"process {pid} is left" for pid in sorted(self.pids) if is_running(pid)]
+        left = [pid for pid in sorted(self.pids | own) if is_running(pid)]
+        problems += [f"process {pid} is left" for pid in left]
+        for pid in own.intersection(left):  # an older number may be another program's by now
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         if self.runtime_dir.exists():
             problems += [f"file {path} is left" for path in self.runtime_dir.iterdir()]
         if self._process.stdout is not None:
@@ -123,10 +131,15 @@ class ServerUnderTest:
         return problems
 
     def _wait_ready(self) -> str:
-        for line in self._process.stdout or ():
-            found = _READY.search(line)
-            if found is not None:
-                return found[1]
+        deadline = threading.Timer(START_S, self._process.kill)
+        deadline.start()
+        try:
+            for line in self._process.stdout or ():
+                found = _READY.search(line)
+                if found is not None:
+                    return found[1]
+        finally:
+            deadline.cancel()
         text = self.log.read_text()[-4000:]
         self.close()
         raise ServerError(f"the server did not start:\n{text}")

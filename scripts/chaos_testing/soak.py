@@ -60,7 +60,14 @@ class Soak:
         """Raises ServerError when the server does not start."""
         models = await asyncio.to_thread(served_models, self.options, Path(self._folder.name))
         environment = poison_environment(models.poison_token) if self.options.poison else {}
-        server = await asyncio.to_thread(ServerUnderTest, self._arguments(models), environment, self.log)
+        starting = asyncio.create_task(
+            asyncio.to_thread(ServerUnderTest, self._arguments(models), environment, self.log)
+        )
+        try:
+            server = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            await asyncio.to_thread((await starting).close)  # a thread cannot be cancelled: its server would stay
+            raise
         try:
             await self._run_on(server, models)
         except (ServerError, NoServer) as error:

@@ -58,12 +58,16 @@ def _attend_block(
     queries = query.new_zeros(BLOCK, *query.shape[1:])
     queries[places] = query
     length = first + query.shape[0]
-    keys, values = (_up_to(low + BLOCK, gather_pages(kind, table, length)) for kind in (pages.keys, pages.values))
+    keys, values = (_gathered(kind, table, length, low + BLOCK) for kind in (pages.keys, pages.values))
     return attend_row(queries, keys, values, visible(BLOCK, low, arguments.sliding_window), arguments)[places]
 
 
-def _up_to(length: int, positions: torch.Tensor) -> torch.Tensor:
-    """[KV heads, length, dim]: the positions, then zeros."""
-    padded = positions.new_zeros(positions.shape[0], length, positions.shape[2])
-    padded[:, : positions.shape[1]] = positions
+def _gathered(pages: torch.Tensor, table: torch.Tensor, length: int, end: int) -> torch.Tensor:
+    """[KV heads, end, dim]: a copy of the first `length` positions of a sequence, then zeros."""
+    taken = gather_pages(pages, table, end)  # what lies in the last page behind `length` was never written
+    if taken.shape[1] == end:
+        taken[:, length:] = 0
+        return taken
+    padded = taken.new_zeros(taken.shape[0], end, taken.shape[2])
+    padded[:, :length] = taken[:, :length]
     return padded

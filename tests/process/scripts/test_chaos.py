@@ -8,7 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from scripts.chaos_testing.processes import children, is_running
 from tests.support.children import ROOT
+from tests.support.served import eventually
 
 pytestmark = pytest.mark.process
 DEADLINE_S = 100.0
@@ -60,3 +62,15 @@ def test_a_server_that_does_not_start_is_shown() -> None:
     code, out = run("--server-args", "--kv-cache-memory 1KiB")
     assert code == 2, out
     assert "the server did not start" in out
+
+
+def test_who_ends_it_while_its_server_starts_leaves_no_server(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    command = [sys.executable, "-P", "-m", "scripts.chaos_testing", *QUICK, "--keep-log", str(log)]
+    with subprocess.Popen(
+        command, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as soak:
+        server = eventually(lambda: children(soak.pid), "it starts a server", DEADLINE_S)[0]
+        soak.terminate()
+        assert soak.wait(DEADLINE_S) != 0
+    assert not is_running(server)

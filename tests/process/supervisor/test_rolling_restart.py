@@ -38,6 +38,7 @@ def test_a_successor_is_there_before_anything_leaves(start: Start) -> None:
         assert stop[0] == "Stop"
         assert "SchedulerGone" not in [kind for kind, _ in told(server, frontend)]
     assert server.told("frontend 2").count("SchedulerGone") == 1  # the scheduler comes last
+    assert {epoch for name, epoch, *_ in server.notes if name == "frontend 2"} == {2}  # it serves a ready server
 
 
 def test_successors_belong_to_the_same_pools(start: Start) -> None:

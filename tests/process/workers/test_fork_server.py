@@ -13,6 +13,7 @@ from ipc.config import ForkServerConfig
 from ipc.control_messages import Fatal, ForkWorker, ModelsReady, StartForkServer, Stop
 from ipc.fake_card import fake_card
 from tests.support.worker_under_test import DEADLINE_S, ForkServer, RoleProcess
+from workers.fork_worker import _fork_and_leave
 
 pytestmark = pytest.mark.process
 CARDS = [fake_card(0, "chat", "fake:generate", 0, 16, 0)]
@@ -46,6 +47,20 @@ def test_a_worker_has_one_descriptor_its_control_link(fork_server: ForkServer) -
     assert [len(found) for found in links] == [1, 1, 1]
     assert len({found[0] for found in links}) == 3
     assert all(found[0].startswith("socket:") for found in links)
+
+
+def test_the_process_in_the_middle_leaves_also_when_the_fork_server_has_died() -> None:
+    """It has everything a fork server has, and must not go on as one."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    middle = os.fork()
+    if middle == 0:
+        with contextlib.suppress(OSError):
+            _fork_and_leave(writer)
+            os._exit(0)  # the new process came back
+        os._exit(1)
+    os.close(writer)
+    assert os.waitstatus_to_exitcode(os.waitpid(middle, 0)[1]) == 0
 
 
 def test_a_worker_is_the_child_of_the_fork_servers_parent(fork_server: ForkServer) -> None:

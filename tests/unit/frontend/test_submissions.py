@@ -125,6 +125,22 @@ async def test_a_full_link_is_tried_again_and_loses_none() -> None:
 
 
 @on_loop
+async def test_who_comes_while_many_are_submitted_again_goes_behind_them() -> None:
+    """More streams than one turn of the loop submits; the link has room."""
+    core = FrontendCore()
+    streams = opened(core, *(f"p{number}" for number in range(MAX_SUBMISSIONS_A_TURN + 1)))
+    core.sender.take(SubmitGenerate)
+    core.lose_scheduler(2)
+    assert len(core.sender.take(SubmitGenerate)) == MAX_SUBMISSIONS_A_TURN
+    opened(core, "new")
+    again: list[SubmitGenerate] = []
+    while len(again) < 2:
+        await asyncio.sleep(0)
+        again += core.sender.take(SubmitGenerate)
+    assert [(text_of(record), record.resumes) for record in again] == [(f"p{len(streams) - 1}", True), ("new", False)]
+
+
+@on_loop
 async def test_no_successor_in_time_ends_each_with_one_error() -> None:
     core = FrontendCore(resume_timeout_s=0.01)
     first, second = opened(core, "p1", "p2")

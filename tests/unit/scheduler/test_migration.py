@@ -94,6 +94,24 @@ def test_either_side_may_die_at_any_point(make_engine: MakeEngine, victim: int, 
     prefilled(engine)
 
 
+def test_a_pool_that_was_lost_gets_its_share_again(make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.steering.LOST_AFTER_S", -1.0)
+    engine = make_engine(num_workers=2, num_pools=2, num_pages=64)
+    for i in range(4):
+        engine.submit(i, [i + 1] * 30, 90, ignore_eos=True)
+    step_all(engine, 8)
+    engine.kill_worker(1)
+    step_all(engine, 10)
+    assert engine.ledger.pages.num_used(1) == 0  # all of them decode in the other pool
+    engine.add_worker(1)
+    step_all(engine, 10)
+    assert engine.ledger.pages.num_used(1) > 0
+    engine.run()
+    for i in range(4):
+        assert engine.seen[i].tokens == fake_continuation([i + 1] * 30, 90, ignore_eos=True)
+    prefilled(engine)
+
+
 def test_a_prefix_the_target_knows_is_not_copied(make_engine: MakeEngine) -> None:
     engine = make_engine(num_workers=2, num_pools=2, num_pages=64, max_num_seqs=4)
     engine.submit(1, PROMPT, 4, ignore_eos=True)

@@ -31,6 +31,19 @@ def test_a_first_step_has_long_and_later_ones_what_was_measured() -> None:
     assert clock.limit_s(flight(936)) == 1.0  # the floor; a slow step of old is forgotten
 
 
+def test_who_is_late_again_has_twice_the_time() -> None:
+    """Steps that have become slow, under load that was not there before, must not end one worker after the other."""
+    clock = StepClock(floor_s=3.0)
+    clock.saw(flight(1), 0.001)
+    for limit_s in (3.0, 6.0, 12.0):
+        assert clock.limit_s(flight(1000)) == pytest.approx(limit_s)
+        clock.was_late(flight(1000), limit_s)
+        clock.was_late(flight(1000), limit_s)  # of another worker, at the same time
+    for _ in range(500):
+        clock.saw(flight(1), 0.001)
+    assert clock.limit_s(flight(1000)) == 3.0
+
+
 def test_a_worker_past_its_deadline_is_ended_and_its_work_goes_on(
     make_engine: MakeEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -50,6 +63,7 @@ def test_a_worker_past_its_deadline_is_ended_and_its_work_goes_on(
     assert [record.worker_id for record in sent] == [0]
     engine.turn()
     assert engine.state.live_workers == []
+    assert engine.state.clock.limit_s(engine.workers[0].peer.flights[0]) >= 2 * 60.0
     monkeypatch.undo()
     engine.kill_worker(0, heir=1)
     engine.run()

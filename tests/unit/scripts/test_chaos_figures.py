@@ -4,14 +4,16 @@ import pytest
 
 from ipc.operator_protocol import ProcessStatus, QueueStatus, Status
 from scripts.chaos_testing.answers import Answer, ChoiceText
-from scripts.chaos_testing.criteria import scaling_criteria
+from scripts.chaos_testing.criteria import criteria, pause_criteria, scaling_criteria
 from scripts.chaos_testing.http_client import Attempt
 from scripts.chaos_testing.inventory import Inventory, leaks
 from scripts.chaos_testing.metrics import Metrics, disagreements
+from scripts.chaos_testing.options import parse_options
 from scripts.chaos_testing.pauses import largest_gap, pauses
 from scripts.chaos_testing.questions import Question, make_questions
 from scripts.chaos_testing.reference import Reference
 from scripts.chaos_testing.scaling import Change, StepWatch
+from scripts.chaos_testing.soak import Soak
 
 QUESTION = Question("q", "/v1/completions", b"{}", 1)
 ANSWER = Answer((ChoiceText("abc", "stop"),), 2, 3)
@@ -146,4 +148,32 @@ def test_a_second_copy_of_the_weights_is_seen() -> None:
     assert problems(change(4, 405.0), change(1, 400.0)) == []
     assert problems(change(4, 1600.0), change(1, 400.0)) == [
         "1200.0 MiB more in segments with 4 workers, of 180.0 allowed"
+    ]
+
+
+def test_new_workers_nobody_saw_compute_do_not_count_as_fast() -> None:
+    def change(workers: int, first_step_s: float | None) -> Change:
+        return Change(workers, 1, 0.1, first_step_s, 0.0, 5.0, 100.0)
+
+    late, _ = scaling_criteria([change(4, 0.5), change(1, None), change(4, None)], 0.0)
+    assert late.problems == [str(change(4, None))]
+
+
+def test_a_longest_pause_must_have_been_measured() -> None:
+    (measured,) = pause_criteria(None, 0.25)
+    assert measured.problems == ["no pause was measured"]
+    assert list(pause_criteria(None, 0.0)) == []
+
+
+def test_a_soak_that_ended_early_does_not_hold() -> None:
+    """Interrupted after its last fault: nobody has looked for leaks, or at an answer."""
+    soak = Soak(parse_options(["--kills", "0", "--model", "fake:generate"]))
+    try:
+        soak.findings.reference = Reference([])
+        problems = [problem for criterion in criteria(soak) for problem in criterion.problems]
+    finally:
+        soak.close()
+    assert problems == [
+        "its end was not reached: nothing is known of what the server holds",
+        "no request was answered while the server was disturbed",
     ]
