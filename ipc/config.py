@@ -62,6 +62,10 @@ class KeeperConfig(Struct, frozen=True, kw_only=True):
     log_level: LogLevel = "info"
 
 
+BatchHeights = dict[int, tuple[int, ...]]
+"""For each model by card index: numbers of rows a step may have so that every row's numbers have the same bits."""
+
+
 class WorkerConfig(Struct, frozen=True, kw_only=True):
     """A worker's part."""
 
@@ -69,6 +73,7 @@ class WorkerConfig(Struct, frozen=True, kw_only=True):
     epoch: int
     metrics_slot: int
     threads: int  # torch threads, at least 1
+    batch_heights: BatchHeights = {}  # known from an earlier worker with as many threads; else found out
     log_format: LogFormat = "human"
     log_level: LogLevel = "info"
 

@@ -9,7 +9,15 @@ from typing import Literal
 
 from msgspec import Struct
 
-from ipc.config import ForkServerConfig, FrontendConfig, KeeperConfig, LoaderConfig, SchedulerConfig, WorkerConfig
+from ipc.config import (
+    BatchHeights,
+    ForkServerConfig,
+    FrontendConfig,
+    KeeperConfig,
+    LoaderConfig,
+    SchedulerConfig,
+    WorkerConfig,
+)
 from ipc.device_memory.interface import MemoryHandle
 from ipc.device_memory.leases import Lease
 from ipc.model_card import ModelCard
@@ -221,6 +229,8 @@ ToChild = (
 class Ready(Struct, frozen=True, tag="ready"):
     """Frontend: accepts connections (first Ready) and has its tokenizers (second, after ModelsReady). Scheduler:
     bound its socket. Worker: mapped all segments and ran every model once."""
+
+    batch_heights: BatchHeights = {}  # worker with --batch-invariant: what it found out, for those that come after it
 
 
 class Linked(Struct, frozen=True, tag="linked"):

@@ -7,6 +7,7 @@ Knows no torch and no text. What it must answer for lives in `EngineState`; this
 import logging
 import os
 import shutil
+import signal
 from pathlib import Path
 
 from ipc import fault_points, process_log
@@ -54,6 +55,7 @@ log = logging.getLogger("zerolane.scheduler.process")
 
 def main(control_fd: int) -> int:
     """Run until Stop (exit code 0) or until it cannot go on (1)."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service manager may tell everybody; the supervisor decides
     control = ControlLink.of_child(control_fd)
     received = control.receive(START_TIMEOUT_S)
     if received is None or not isinstance(received.record, StartScheduler):

@@ -10,9 +10,13 @@ PR_SET_NAME = 15
 
 
 def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent dies, however busy it is. The control link's end says so too."""
+    """Let the kernel kill this process when its parent dies, however busy it is. The control link's end says so too.
+
+    Whether to stop is the supervisor's to decide: a terminal's Ctrl-C or a service manager may tell everybody.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the supervisor's to handle
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def show_as(name: str) -> None:

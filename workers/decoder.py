@@ -76,13 +76,20 @@ class Decoder:
         """See `ServedModel.drop_pool`."""
         self._pools.pop(pool, None)
 
-    def warm_up(self) -> None:
+    @property
+    def batch_heights(self) -> tuple[int, ...]:
+        """See `ServedModel`."""
+        return self._heights
+
+    def warm_up(self, batch_heights: tuple[int, ...] = ()) -> None:
         """Compute one token, so that the first step of a stream finds everything compiled and faulted in.
 
         It writes to a page of its own: the pools' pages may all hold streams of other workers. With batch invariance
         it finds out first how; raises StartupError if there is no way.
         """
-        if self._heights:
+        if self._heights and batch_heights:
+            self._heights = batch_heights
+        elif self._heights:
             card = self._card
             self._heights = agreeing_heights(card.name, self._forward_apart, card.vocab_size, card.max_model_len)
         shape = StepShape(StepKind.GENERATE, num_rows=1, num_tokens=1, table_width=1)

@@ -36,6 +36,8 @@ class Scorer(Protocol):
 class Encoder:
     """One model, mapped and ready. Used by one thread; holds nothing that must survive."""
 
+    batch_heights: tuple[int, ...] = ()  # with batch invariance each pair is computed alone
+
     def __init__(self, card: ModelCard, weights: memoryview | None, batch_invariant: bool = False) -> None:
         """Map the weights; nothing is copied. The memory must stay mapped as long as the encoder is used.
 
@@ -76,7 +78,7 @@ class Encoder:
     def drop_pool(self, pool: int) -> None:
         """Nothing."""
 
-    def warm_up(self) -> None:
+    def warm_up(self, batch_heights: tuple[int, ...] = ()) -> None:
         """Score two short sequences."""
         ids = torch.zeros(3, dtype=torch.int64)
         self._score(ids, ids, [1, 2])

@@ -76,6 +76,8 @@ def fake_score(token_ids: Sequence[int]) -> float:
 class FakeModel:
     """Runs steps of one fake model, which takes `step_s` seconds for each."""
 
+    batch_heights: tuple[int, ...] = ()
+
     def __init__(self, card: ModelCard, max_num_seqs: int, step_s: float = 0.0) -> None:
         self._card = card
         self._step_s = step_s
@@ -93,7 +95,7 @@ class FakeModel:
         """See `ServedModel.drop_pool`."""
         self._pools.pop(pool, None)
 
-    def warm_up(self) -> None:
+    def warm_up(self, batch_heights: tuple[int, ...] = ()) -> None:
         """Nothing to warm."""
 
     def run(self, columns: StepColumns) -> None:

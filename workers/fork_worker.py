@@ -70,7 +70,6 @@ def begin_own_life(supervisor_pid: int) -> None:
     """First thing in the new process: a session and signals of its own, and an end when the supervisor ends."""
     os.setsid()
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     deadline = time.monotonic() + ADOPTION_S
     while os.getppid() != supervisor_pid:
         if time.monotonic() > deadline:

@@ -19,8 +19,13 @@ class ServedModel(Protocol):
         """No step names this pool any more; nothing of its memory is referred to afterwards. Twice is fine."""
         ...
 
-    def warm_up(self) -> None:
-        """Run once, without touching any stream's pages."""
+    @property
+    def batch_heights(self) -> tuple[int, ...]:
+        """With batch invariance, after `warm_up`: the numbers of rows it computes at once; else ()."""
+        ...
+
+    def warm_up(self, batch_heights: tuple[int, ...] = ()) -> None:
+        """Run once, without touching any stream's pages. `batch_heights` are known already; (): find them out."""
         ...
 
     def run(self, columns: StepColumns) -> None:

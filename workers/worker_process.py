@@ -17,6 +17,7 @@ from typing import NamedTuple, NoReturn
 
 from ipc import fault_points
 from ipc.arena import ArenaReader, StaleHandle
+from ipc.config import BatchHeights
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import Fatal, Linked, LinkWorker, PoolGone, PoolReady, Ready, StartWorker, Stop, ToChild
 from ipc.errors import ProtocolError, StartupError, ZerolaneError
@@ -56,12 +57,14 @@ class Worker:
         cards: Sequence[ModelCard],
         models: Mapping[int, ServedModel],
         metrics: MetricsWriter,
+        known_heights: BatchHeights,
     ) -> None:
         """`models`: by card index, without KV."""
         self._control = control
         self._arena_segment = arena  # keeps the mapping alive
         self._arena = ArenaReader(arena)
         self._models = models
+        self._known_heights = known_heights
         self._pools = MappedPools(cards, models)
         self._num_steps = metrics.counter("zerolane_worker_steps_total")
         self._link: WorkerLink | None = None
@@ -102,14 +105,15 @@ class Worker:
     def _warm_up(self) -> None:
         """Everything a first step would have to wait for: threads, compiled kernels, page tables."""
         began = time.monotonic()
-        for model in self._models.values():
-            model.warm_up()
+        for index, model in self._models.items():
+            model.warm_up(self._known_heights.get(index, ()))
         gc.collect()
         gc.freeze()  # models live as long as the process: no collection should walk them again
         self._is_warm = True
         seconds = round(time.monotonic() - began, 3)
         _logger.info("models are warm", extra={"fields": {"models": len(self._models), "seconds": seconds}})
-        self._control.send(Ready())
+        found = {index: model.batch_heights for index, model in self._models.items() if model.batch_heights}
+        self._control.send(Ready(found))
 
     def _relink(self, epoch: int, fds: list[int]) -> None:
         if self._link is not None:
@@ -206,7 +210,8 @@ def _live(control: ControlLink[ToChild], born: NewWorker) -> int:
     fault_points.begin_life(config.epoch)
     metrics = MetricsPage.attach(received.fds[1]).writer(config.metrics_slot)
     use_threads(config.threads)
-    return Worker(control, Segment.attach(received.fds[0]), born.cards, born.models, metrics).run()
+    arena = Segment.attach(received.fds[0])
+    return Worker(control, arena, born.cards, born.models, metrics, config.batch_heights).run()
 
 
 def _say_fatal(control: ControlLink[ToChild], fatal: Fatal) -> None:

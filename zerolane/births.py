@@ -11,6 +11,7 @@ from ipc.errors import ProtocolError
 from zerolane import gpu_pools
 from zerolane.child_configs import worker_config
 from zerolane.children import Child, Role
+from zerolane.cores import threads_per_worker
 from zerolane.house import House
 from zerolane.seats import Seat, SeatState
 
@@ -73,7 +74,9 @@ def _ask(house: House, fork_server: Seat, process: Child, seat: Seat) -> None:
 def _introduce(house: House, seat: Seat, child: Child) -> None:
     """Who it is, and every pool it must map before it is ready."""
     num_workers = len(house.seats.workers) or 1  # spares compute only when another does not
-    config = worker_config(house.config, seat, num_workers)
+    seat.num_threads = threads_per_worker(house.config.threads, num_workers)
+    known = house.batch_heights.get(seat.num_threads, {})
+    config = worker_config(house.config, seat, known)
     child.send(StartWorker(config), [house.memory.arena.fd, house.metrics.segment.fd])
     pools = house.pools.numbers
     for pool in pools:

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from ipc.config import (
+    BatchHeights,
     ForkServerConfig,
     FrontendConfig,
     KeeperConfig,
@@ -20,7 +21,7 @@ from ipc.config import (
 from ipc.fake_card import FAKE_SOURCES
 from ipc.model_card import ModelCard
 from zerolane import __version__
-from zerolane.cores import threads_per_worker, usable_cores
+from zerolane.cores import usable_cores
 from zerolane.runtime_dir import SCHEDULER_SOCKET
 from zerolane.seats import Seat
 
@@ -62,12 +63,13 @@ def keeper_config(config: ServeConfig, seat: Seat, cards: Sequence[ModelCard]) -
     return KeeperConfig(**_same_names(config, KeeperConfig) | own)
 
 
-def worker_config(config: ServeConfig, seat: Seat, num_workers: int) -> WorkerConfig:
+def worker_config(config: ServeConfig, seat: Seat, batch_heights: BatchHeights) -> WorkerConfig:
     own: dict[str, Any] = {
         "worker_id": seat.id,
         "epoch": seat.epoch,
         "metrics_slot": seat.metrics_slot,
-        "threads": threads_per_worker(config.threads, num_workers),
+        "threads": seat.num_threads,
+        "batch_heights": batch_heights,
     }
     return WorkerConfig(**_same_names(config, WorkerConfig) | own)
 

@@ -13,7 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from ipc.config import ModelSpec, ServeConfig
+from ipc.config import BatchHeights, ModelSpec, ServeConfig
 from ipc.control_messages import Fatal, StartForkServer, StartFrontend, StartKeeper, StartLoader, StartScheduler
 from ipc.device_memory.leases import Leases
 from ipc.doorbell import Doorbell
@@ -75,6 +75,7 @@ class House:
         self.pools = Pools(config.pools)
         self.gpu_pools: dict[int, Leases] = {}  # of those pools that lie on a GPU; see `gpu_pools.py`
         self.cards: list[ModelCard] = []  # complete as soon as there are any
+        self.batch_heights: dict[int, BatchHeights] = {}  # by threads: what the first such worker found out
         self.inspected: list[ModelCard] | None = None  # what the loader said, its own models only
         self.loaded: list[ModelCard] | None = None
         self.progress_bar = ProgressBar(sys.stderr)

@@ -62,8 +62,10 @@ def on_link(house: House, seat: Seat) -> None:
 def on_message(house: House, seat: Seat, record: ToSupervisor) -> None:
     """Only notes what was said; what follows from it is done by `settle`."""
     match record:
-        case Ready():
+        case Ready(batch_heights):
             _on_ready(seat)
+            if batch_heights:
+                house.batch_heights[seat.num_threads] = batch_heights
         case Linked(epoch):
             on_linked(seat, epoch)
         case Forked():

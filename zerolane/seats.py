@@ -66,6 +66,7 @@ class Seat:
     state: SeatState = SeatState.GONE
     child: Child | None = None
     ready_at: float | None = None  # when this life first served
+    num_threads: int = 0  # a worker's, of this life
     knows_models: bool = False  # this life was sent ModelsReady
     told_readiness: str | None = None  # what this life of a frontend was last told is missing; "": nothing
     unanswered_since: float | None = None  # when the first Ping was sent that it has not answered

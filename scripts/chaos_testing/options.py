@@ -13,7 +13,7 @@ TARGETS: tuple[Target, ...] = ("workers", "scheduler", "frontends", "forkserver"
 FaultKind = Literal["kill", "stop", "mixed"]
 FAULT_KINDS: tuple[FaultKind, ...] = ("kill", "stop", "mixed")
 DEFAULT_KILLS = 20
-DEFAULT_STREAMS = 8
+DEFAULT_STREAMS = 2  # a pause is two steps and a little more, and steps grow with the streams
 POISON_COMPANY = 31  # clients around a poisonous request
 EXAMPLES = """examples:
   scripts/chaos --kills 300                              workers, with one spare, on a model of 100 million parameters

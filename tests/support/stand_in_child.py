@@ -112,7 +112,7 @@ class StandIn:
                     self.answer(Ready())
             case LinkWorker(epoch):
                 self.link_to(epoch)
-            case AddWorker(worker_id, epoch) if self.mode() == "kill_worker" and epoch == 1:
+            case AddWorker(worker_id, epoch) if self.mode() == "kill_worker" and epoch == 2:
                 self.answer(KillWorker(worker_id, epoch, "was past its deadline"))
             case DrainPool(pool):
                 self.answer(PoolDrained(pool))

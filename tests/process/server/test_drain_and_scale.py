@@ -1,6 +1,7 @@
 """The server is stopped or scaled while clients wait: what is open is finished, what is new is refused."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
@@ -61,6 +62,20 @@ def test_open_streams_are_finished_before_it_stops(start_server: StartServer) ->
     assert server.served.wait() == 0
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"{server.url}/health", timeout=5.0)
+
+
+async def terminate_all(server: Server) -> None:
+    """As a service manager does: every process is told, the supervisor last."""
+    for process in reversed(server.served.status().processes):
+        if process.role != "loader":
+            os.kill(process.pid, signal.SIGTERM)
+
+
+def test_a_signal_to_every_process_is_one_to_the_supervisor(start_server: StartServer) -> None:
+    server = start_server("fake:generate", "--fake-step-ms", STEP_MS, "--workers", "2", "--spares", "1")
+    check_complete(stream_during(server, terminate_all, 200), 200)
+    assert server.served.wait() == 0
+    assert " SIGTERM" not in server.served.errors  # nobody died of it
 
 
 def test_streams_that_take_too_long_are_ended_with_one_error(start_server: StartServer) -> None:

@@ -86,7 +86,8 @@ def test_deaths_one_after_the_other_close_no_seat(start: Start) -> None:
 
 
 def test_the_scheduler_has_a_worker_killed(start: Start) -> None:
-    server = start(scheduler="kill_worker")
+    server = start(scheduler="kill_worker")  # it wants the second one killed: the server serves by then
     server.wait_ready()
+    kill(*server.of("worker"))
     eventually(lambda: "killing worker 0: it was past its deadline" in server.errors, "the worker is killed")
-    eventually(lambda: added(server)[-1] == (0, 2, False), "a new worker")
+    eventually(lambda: added(server)[-1] == (0, 3, False), "a new worker")

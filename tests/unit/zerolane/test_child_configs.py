@@ -17,7 +17,7 @@ from ipc.config import (
 from zerolane import __version__
 from zerolane.child_configs import fork_server_config, frontend_config, loader_config, scheduler_config, worker_config
 from zerolane.children import Role
-from zerolane.cores import usable_cores
+from zerolane.cores import threads_per_worker, usable_cores
 from zerolane.seats import MAX_FRONTENDS, MAX_WORKERS, NUM_METRICS_SLOTS, Seat
 
 CONFIG = ServeConfig(
@@ -44,10 +44,11 @@ def test_frontend_and_scheduler_meet_at_the_same_address() -> None:
 
 
 def test_workers_share_the_cores() -> None:
-    assert worker_config(CONFIG, Seat(Role.WORKER, 1), 1).threads == usable_cores()
-    assert worker_config(CONFIG, Seat(Role.WORKER, 1), 10_000).threads == 1
-    fixed = worker_config(msgspec.structs.replace(CONFIG, threads=3), Seat(Role.WORKER, 1), 10_000)
-    assert (fixed.threads, fixed.worker_id) == (3, 1)
+    assert threads_per_worker(CONFIG.threads, 1) == usable_cores()
+    assert threads_per_worker(CONFIG.threads, 10_000) == 1
+    assert threads_per_worker(3, 10_000) == 3
+    known = worker_config(CONFIG, Seat(Role.WORKER, 1, num_threads=3), {0: (16, 32)})
+    assert (known.threads, known.worker_id, known.batch_heights) == (3, 1, {0: (16, 32)})
 
 
 def test_the_fork_server_knows_whether_it_needs_torch() -> None:
@@ -66,7 +67,7 @@ def test_the_loader_gets_the_models() -> None:
 @pytest.mark.parametrize("target", [FrontendConfig, SchedulerConfig, ForkServerConfig, WorkerConfig, LoaderConfig])
 def test_no_setting_of_a_process_is_forgotten(target: type[msgspec.Struct]) -> None:
     """What has a default in a process' config is either a setting of the same name, or named here."""
-    known = set(ServeConfig.__struct_fields__) | {"steps_in_flight", "fake_step_s", "version"}
+    known = set(ServeConfig.__struct_fields__) | {"steps_in_flight", "fake_step_s", "version", "batch_heights"}
     with_default = {field.name for field in msgspec.structs.fields(target) if not field.required}
     assert with_default <= known
 
