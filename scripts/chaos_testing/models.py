@@ -10,8 +10,8 @@ ROOT = Path(__file__).resolve().parents[2]
 RERANKER = ROOT / "zerolane/tiny/tiny-rerank"
 # Greedy and seeded answers are compared bit for bit: the exact back end, one type, no influence of the step's company.
 EXACT_ARGUMENTS = ("--attention-backend=reference", "--dtype=float32", "--batch-invariant")
-# A few rows take as long as reading the weights, which one thread does as fast as two: the other core is free for what a
-# death costs. And bits are only promised for one number of threads.
+# A few rows take as long as reading the weights, which one thread does as fast as two: the other core is free for what
+# a death costs. And bits are only promised for one number of threads.
 SMALL_STEPS = ("--max-num-batched-tokens=16", "--threads=1", "--kv-cache-memory=512MiB")
 MAX_MODEL_LEN = 512  # tokens
 CHAT_TEMPLATE = (
