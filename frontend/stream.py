@@ -9,11 +9,11 @@ from abc import ABC, abstractmethod
 
 from ipc.messages import SubmitGenerate, SubmitScore
 
-# Resubmissions without a token or pair in between. A stream that kills schedulers is soon back; one that only waited
-# for its prefill under schedulers that died of something else may try for long.
+# Submissions that were lost without a token or pair in between. A stream that kills schedulers kills them soon; one
+# that only waited for its prefill under schedulers that died of something else may try for long.
 MAX_QUICK_IN_VAIN = 3
-QUICK_S = 2.0
-MAX_IN_VAIN = 20
+QUICK_S = 0.5
+MAX_IN_VAIN = 50
 
 
 class Stream(ABC):
@@ -25,8 +25,9 @@ class Stream(ABC):
         self.error: BaseException | None = None
         self._received_before = 0  # of `num_received`, at the latest submission
         self._submitted_at = 0.0  # time.monotonic() of the latest submission
-        self._num_resubmissions = 0  # up to the latest one, since something was received
-        self._num_quick = 0  # of them, those that came within QUICK_S
+        self._is_out = False  # submitted, and not lost
+        self._num_lost = 0  # submissions that were lost since something was received
+        self._num_quick = 0  # of them, those that were lost within QUICK_S
 
     @property
     @abstractmethod
@@ -48,20 +49,25 @@ class Stream(ABC):
 
     def submitted(self) -> None:
         """Its `submission` is on its way."""
-        now = time.monotonic()
-        if self.was_submitted:
-            in_vain = self.resubmissions_in_vain
-            was_quick = now - self._submitted_at < QUICK_S
-            self._num_quick = (self._num_quick if in_vain else 0) + was_quick
-            self._num_resubmissions = in_vain + 1
-        self._submitted_at = now
-        self.was_submitted = True
+        self.lost()
+        self.was_submitted = self._is_out = True
+        self._submitted_at = time.monotonic()
         self._received_before = self.num_received
+
+    def lost(self) -> None:
+        """What was submitted last, if anything is out, will not be answered any more."""
+        if self._is_out:
+            in_vain = self.resubmissions_in_vain
+            is_vain = self.num_received == self._received_before
+            was_quick = time.monotonic() - self._submitted_at < QUICK_S
+            self._num_quick = (self._num_quick if in_vain else 0) + (is_vain and was_quick)
+            self._num_lost = in_vain + is_vain
+        self._is_out = False
 
     @property
     def resubmissions_in_vain(self) -> int:
-        """How often it was submitted again and nothing has come since."""
-        return 0 if self.num_received > self._received_before else self._num_resubmissions
+        """How often it was submitted and lost, and nothing has come since."""
+        return 0 if self.num_received > self._received_before else self._num_lost
 
     @property
     def is_in_vain(self) -> bool:

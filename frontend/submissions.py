@@ -87,7 +87,9 @@ class Submissions:
     def _queue_again(self, stream: Stream, code: ErrorCode, message: str) -> None:
         self._streams.remove([stream.stream_id])
         self._waiting.pop(stream.stream_id, None)
-        if stream.is_in_vain:
+        is_in_vain = stream.is_in_vain
+        stream.lost()
+        if is_in_vain:
             stream.fail(RequestError(code, message))
             return
         self._streams.add(stream)

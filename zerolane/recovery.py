@@ -19,7 +19,7 @@ from zerolane.lifecycle import on_message, stop
 from zerolane.seats import Seat, SeatState
 from zerolane.worker_links import link_worker
 
-SHORT_LIFE_S = 2.0
+SHORT_LIFE_S = 0.5  # who is killed once a second is worth starting again
 MAX_SHORT_LIVES = 5
 SPARE_PAUSE_S = 0.3  # a new spare takes processor time to start, which the heir has better use for right then
 RESTART_PAUSES_S = (0.0, 0.5, 1.0, 2.0)  # before the first, second ... replacement in a row

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from msgspec import Struct
 
+from frontend.stream import MAX_QUICK_IN_VAIN
 from ipc.control_messages import SchedulerGone
 from ipc.errors import ErrorCode
 from ipc.messages import Failed, FinishReason, SubmitGenerate, SubmitScore, Welcome
@@ -212,7 +213,7 @@ def test_a_request_that_may_kill_schedulers_ends_with_one_error(
     reply = post("/v1/completions", prompt="poison", max_tokens=100, stream=stream)
     scheduler.next(SubmitGenerate)
     life = succeed(tells(4))
-    for _ in range(3):
+    for _ in range(MAX_QUICK_IN_VAIN + 1):
         life.next(SubmitGenerate)
         life = succeed(tells(0))
     life.next(SubmitGenerate)
