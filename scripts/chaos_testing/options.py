@@ -67,7 +67,8 @@ def parse_options(arguments: Sequence[str]) -> ChaosOptions:
     if found["scale"]:
         found["workers"] = found["scale"][0]
     if found["streams"] is None:
-        found["streams"] = POISON_COMPANY if found["poison"] else DEFAULT_STREAMS
+        enough_for_all = 2 * max(found["scale"], default=0)  # else a new worker has nothing to compute
+        found["streams"] = POISON_COMPANY if found["poison"] else max(DEFAULT_STREAMS, enough_for_all)
     if found["frontends"] is None:
         found["frontends"] = 2 if found["target"] in ("frontends", "any") else 1
     for name in ("streams", "questions", "rounds", "reference_rounds", "interval", "time_limit", "workers"):
@@ -136,7 +137,12 @@ def _parser() -> argparse.ArgumentParser:
         "--server-args", type=_server_args, default=(), metavar="'..'", help="for serve: --server-args='--threads=1 ..'"
     )
     load = parser.add_argument_group("the load")
-    load.add_argument("--streams", type=int, metavar="N", help=f"clients that ask at once (default: {DEFAULT_STREAMS})")
+    load.add_argument(
+        "--streams",
+        type=int,
+        metavar="N",
+        help=f"clients that ask at once (default: {DEFAULT_STREAMS}; with --scale, two a worker)",
+    )
     load.add_argument("--questions", type=int, default=32, metavar="N", help="distinct requests (default: 32)")
     load.add_argument("--reference-rounds", type=int, default=2, metavar="N", help="undisturbed (default: 2)")
     load.add_argument("--seed", type=int, default=0, metavar="N", help="of questions, victims and pauses")
