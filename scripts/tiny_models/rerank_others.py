@@ -211,8 +211,8 @@ COMPANY = (
         Value.YEAR,
     ),
     Relation(
-        ("who [runs|leads|heads] {x}", "who is the [boss|head|CEO|director] of {x}"),
-        ("{x} is [run|led|headed] by {v}.", "{v} [runs|leads] {x}.", "The [boss|head|CEO] of {x} is {v}."),
+        ("who [runs|leads|heads] {x}", "who is the [boss|head|chief|director] of {x}"),
+        ("{x} is [run|led|headed] by {v}.", "{v} [runs|leads] {x}.", "The [boss|head|chief] of {x} is {v}."),
         "{v} is its boss.",
         Value.NAME,
     ),
