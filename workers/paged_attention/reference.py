@@ -56,18 +56,23 @@ class ReferenceAttention:
         for index, token in enumerate(plan.single_tokens.tolist()):
             length = int(plan.single_lengths[index])
             table = plan.single_tables[index, : -(-length // plan.block_size)].long()
-            output[token : token + 1] = _attend(pages, query[token : token + 1], table, length - 1, arguments)
+            output[token : token + 1] = self.attend_positions(
+                pages, query[token : token + 1], table, length - 1, arguments
+            )
         for row in plan.prefill_rows:
             tokens = slice(row.first, row.first + row.num_new)
-            output[tokens] = _attend(pages, query[tokens], row.pages, row.start, arguments)
+            output[tokens] = self.attend_positions(pages, query[tokens], row.pages, row.start, arguments)
         return output
 
+    def attend_positions(
+        self, pages: LayerPages, query: torch.Tensor, table: torch.Tensor, start: int, arguments: LayerArguments
+    ) -> torch.Tensor:
+        """[n, heads, value dim] for query [n, heads, dim] of positions start ... start + n - 1.
 
-def _attend(
-    pages: LayerPages, query: torch.Tensor, table: torch.Tensor, start: int, arguments: LayerArguments
-) -> torch.Tensor:
-    length = start + query.shape[0]
-    keys = gather_pages(pages.keys, table, length)
-    values = gather_pages(pages.values, table, length)
-    mask = visible(query.shape[0], start, arguments.sliding_window, query.device)
-    return attend_row(query, keys, values, mask, arguments)
+        `table` int64: the pages of all positions up to the last one.
+        """
+        length = start + query.shape[0]
+        keys = gather_pages(pages.keys, table, length)
+        values = gather_pages(pages.values, table, length)
+        mask = visible(query.shape[0], start, arguments.sliding_window, query.device)
+        return attend_row(query, keys, values, mask, arguments)

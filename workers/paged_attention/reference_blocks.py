@@ -7,46 +7,26 @@ over the keys up to the block's end. Keys and values that are not there yet coun
 
 import torch
 
-from workers.paged_attention.interface import (
-    AttentionPlan,
-    LayerArguments,
-    LayerPages,
-    gather_pages,
-    visible,
-    write_pages,
-)
-from workers.paged_attention.reference import attend_row
+from workers.paged_attention.interface import LayerArguments, LayerPages, gather_pages, visible
+from workers.paged_attention.reference import ReferenceAttention, attend_row
 
 BLOCK = 16  # positions
 
 
-class BlockwiseReference:
+class BlockwiseReference(ReferenceAttention):
     """`ReferenceAttention`, the same bits however a prompt was cut."""
 
-    def attend(
-        self,
-        pages: LayerPages,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        arguments: LayerArguments,
-        plan: AttentionPlan,
+    def attend_positions(
+        self, pages: LayerPages, query: torch.Tensor, table: torch.Tensor, start: int, arguments: LayerArguments
     ) -> torch.Tensor:
-        """See `AttentionBackend.attend`."""
-        write_pages(pages, key, value, plan)
-        output = query.new_empty(query.shape[0], query.shape[1], value.shape[2])
-        for index, token in enumerate(plan.single_tokens.tolist()):
-            tokens, position = slice(token, token + 1), int(plan.single_lengths[index]) - 1
-            table = plan.single_tables[index, : position // plan.block_size + 1].long()
-            output[tokens] = _attend_block(pages, query[tokens], table, position, arguments)
-        for row in plan.prefill_rows:
-            end = row.start + row.num_new
-            for low in range(row.start - row.start % BLOCK, end, BLOCK):
-                first, last = max(low, row.start), min(low + BLOCK, end)
-                tokens = slice(row.first + first - row.start, row.first + last - row.start)
-                table = row.pages[: -(-last // plan.block_size)]
-                output[tokens] = _attend_block(pages, query[tokens], table, first, arguments)
-        return output
+        """See `ReferenceAttention.attend_positions`; block by block."""
+        block_size, end = pages.keys.shape[2], start + query.shape[0]
+        blocks: list[torch.Tensor] = []
+        for low in range(start - start % BLOCK, end, BLOCK):
+            first, last = max(low, start), min(low + BLOCK, end)
+            part = query[first - start : last - start]
+            blocks.append(_attend_block(pages, part, table[: -(-last // block_size)], first, arguments))
+        return torch.cat(blocks)
 
 
 def _attend_block(
