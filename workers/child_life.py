@@ -1,12 +1,18 @@
 """How a child of the supervisor starts and ends."""
 
 import ctypes
+import logging
 import os
 import signal
 from typing import NoReturn
 
+from ipc.control_link import ControlLink, LinkClosed
+from ipc.control_messages import Fatal, ToChild
+
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_NAME = 15
+
+_logger = logging.getLogger("zerolane.workers.child_life")
 
 
 def die_with_parent() -> None:
@@ -27,3 +33,12 @@ def show_as(name: str) -> None:
 def leave_at_once() -> NoReturn:
     """The supervisor is gone: nothing is worth finishing, and nothing of ours survives us."""
     os._exit(1)
+
+
+def say_fatal(control: ControlLink[ToChild], fatal: Fatal) -> None:
+    """This process cannot go on, and ends next: for the log and the supervisor, if there still is one."""
+    _logger.error("cannot go on: %s", fatal.message)
+    try:
+        control.send(fatal)
+    except LinkClosed:
+        leave_at_once()

@@ -15,7 +15,7 @@ from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import Fatal, StartForkServer, ToChild
 from ipc.errors import ProtocolError, StartupError, ZerolaneError
 from ipc.process_log import configure
-from workers.child_life import die_with_parent, leave_at_once
+from workers.child_life import die_with_parent, leave_at_once, say_fatal
 from workers.compute_threads import limit_spinning, stay_single_threaded
 from workers.cuda_environment import prepare_cuda
 
@@ -35,12 +35,15 @@ def main(control_fd: int) -> int:
     except LinkClosed:
         leave_at_once()
     except StartupError as error:
-        return _fail(control, Fatal(str(error), error.advice))
+        say_fatal(control, Fatal(str(error), error.advice))
+        return 1
     except ZerolaneError as error:
-        return _fail(control, Fatal(str(error)))
+        say_fatal(control, Fatal(str(error)))
+        return 1
     except Exception as error:  # the process border: whatever goes wrong must be told in a sentence
         _logger.exception("the fork server failed")
-        return _fail(control, Fatal(f"workers cannot be made: {type(error).__name__}: {error}"))
+        say_fatal(control, Fatal(f"workers cannot be made: {type(error).__name__}: {error}"))
+        return 1
     return 0
 
 
@@ -63,12 +66,3 @@ def _start_config(control: ControlLink[ToChild]) -> ForkServerConfig:
     config = received.record.config
     configure("fork server", config.log_format, config.log_level)
     return config
-
-
-def _fail(control: ControlLink[ToChild], fatal: Fatal) -> int:
-    _logger.error("cannot go on: %s", fatal.message)
-    try:
-        control.send(fatal)
-    except LinkClosed:
-        leave_at_once()
-    return 1

@@ -15,7 +15,7 @@ from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import Fatal, KeeperReady, ModelsReady, StartKeeper, Stop, ToChild
 from ipc.errors import ProtocolError, StartupError, ZerolaneError
 from ipc.process_log import configure
-from workers.child_life import die_with_parent, leave_at_once
+from workers.child_life import die_with_parent, leave_at_once, say_fatal
 from workers.compute_threads import limit_spinning
 from workers.cuda_environment import prepare_cuda
 
@@ -36,12 +36,15 @@ def main(control_fd: int) -> int:
     except LinkClosed:
         leave_at_once()
     except StartupError as error:
-        return _fail(control, Fatal(str(error), error.advice))
+        say_fatal(control, Fatal(str(error), error.advice))
+        return 1
     except ZerolaneError as error:
-        return _fail(control, Fatal(str(error)))
+        say_fatal(control, Fatal(str(error)))
+        return 1
     except Exception as error:  # the process border: whatever CUDA raises must end the start with a sentence
         _logger.exception("the keeper failed")
-        return _fail(control, Fatal(f"GPU memory cannot be kept: {type(error).__name__}: {error}"))
+        say_fatal(control, Fatal(f"GPU memory cannot be kept: {type(error).__name__}: {error}"))
+        return 1
 
 
 def _keep(control: ControlLink[ToChild], config: KeeperConfig) -> None:
@@ -73,12 +76,3 @@ def _start_config(control: ControlLink[ToChild]) -> KeeperConfig:
     if received is None or not isinstance(received.record, StartKeeper):
         raise ProtocolError("a keeper's first message is StartKeeper")
     return received.record.config
-
-
-def _fail(control: ControlLink[ToChild], fatal: Fatal) -> int:
-    _logger.error("cannot go on: %s", fatal.message)
-    try:
-        control.send(fatal)
-    except LinkClosed:
-        leave_at_once()
-    return 1

@@ -27,7 +27,7 @@ from ipc.process_log import configure
 from ipc.segments import Segment
 from ipc.step_layout import StepColumns
 from ipc.worker_link import FencedError, StepTicket, WorkerLink
-from workers.child_life import leave_at_once, show_as
+from workers.child_life import leave_at_once, say_fatal, show_as
 from workers.compute_threads import use_threads
 from workers.fork_worker import begin_own_life
 from workers.from_scheduler import next_ticket, open_link, read_step, wait_for_step
@@ -191,12 +191,12 @@ def _live_on(control: ControlLink[ToChild], born: NewWorker) -> int:
     except LinkClosed:
         leave_at_once()
     except StartupError as error:
-        _say_fatal(control, Fatal(str(error), error.advice))
+        say_fatal(control, Fatal(str(error), error.advice))
     except ZerolaneError as error:
-        _say_fatal(control, Fatal(str(error)))
+        say_fatal(control, Fatal(str(error)))
     except Exception as error:  # the border of a process
         _logger.exception("the worker failed")
-        _say_fatal(control, Fatal(f"{type(error).__name__}: {error}"))
+        say_fatal(control, Fatal(f"{type(error).__name__}: {error}"))
     return 1
 
 
@@ -212,11 +212,3 @@ def _live(control: ControlLink[ToChild], born: NewWorker) -> int:
     use_threads(config.threads)
     arena = Segment.attach(received.fds[0])
     return Worker(control, arena, born.cards, born.models, metrics, config.batch_heights).run()
-
-
-def _say_fatal(control: ControlLink[ToChild], fatal: Fatal) -> None:
-    _logger.error("cannot go on: %s", fatal.message)
-    try:
-        control.send(fatal)
-    except LinkClosed:
-        leave_at_once()
