@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 Device = Literal["auto", "cpu", "cuda", "fake-cuda"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 AttentionChoice = Literal["auto", "reference", "paged"]
+ContentFormat = Literal["auto", "string", "openai"]
+GenerationConfig = Literal["auto", "vllm"]  # whose sampling defaults: the model's or the API's
 LogFormat = Literal["human", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -28,10 +30,11 @@ class LoaderConfig(Struct, frozen=True, kw_only=True):
     models: list[ModelSpec]
     device: Device = "cpu"
     dtype: DType = "auto"
-    task: Literal["auto", "generate", "score"] = "auto"
+    task: Literal["auto", "generate", "score", "embed"] = "auto"
     max_model_len: int = 0  # 0: the model's own
     attention_backend: AttentionChoice = "auto"
     trust_remote_code: bool = False
+    generation_config: GenerationConfig = "auto"
     allow_pickle_weights: bool = False
     revision: str = ""
     threads: int = 0  # 0: all cores
@@ -88,6 +91,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True):
     max_num_batched_tokens: int
     max_waiting_tokens: int
     enable_prefix_caching: bool
+    fair_shares: bool = True
     steps_in_flight: int = 2
     step_timeout: float = 3.0  # seconds a step may take at least before its worker counts as hanging
     log_format: LogFormat = "human"
@@ -103,13 +107,35 @@ class FrontendConfig(Struct, frozen=True, kw_only=True):
     scheduler_address: str
     runtime_dir: str
     max_body_bytes: int
+    max_waiting_tokens: int = 1_000_000
+    max_logprobs: int = 20
     shutdown_timeout_s: float
-    chat_template: str = ""  # path of a Jinja file that replaces the models' own
+    chat_template: str = ""  # replaces the models' own: path of a Jinja file, a template, or the name of one of theirs
+    chat_template_content_format: ContentFormat = "auto"
+    trust_request_chat_template: bool = False
+    exclude_tools_when_tool_choice_none: bool = True
+    tool_call_parser: str = "auto"
+    tool_parser_plugin: str = ""
+    reasoning_parser: str = "auto"
     score_format: Literal["list", "float"] = "list"
     log_format: LogFormat = "human"
     log_level: LogLevel = "info"
     version: str = "unknown"  # of the server, for /version
     admin_key: str = ""  # who may use /admin; empty: nobody
+    responses_store: str = ""  # path of the SQLite file; empty: in runtime_dir, gone with the server
+    responses_max_count: int = 10_000  # 0: nothing is stored
+    responses_max_age: float = 30 * 86_400.0  # seconds
+    responses_max_bytes: int = 256 << 20
+    api_key_digests: tuple[str, ...] = ()  # SHA-256 of the keys of the inference routes, hexadecimal; none: open
+    sse_keep_alive_interval: float = 15.0  # seconds; 0: never
+    allowed_origins: tuple[str, ...] = ()  # what browsers' pages may do: see cors.py
+    allowed_methods: tuple[str, ...] = ()
+    allowed_headers: tuple[str, ...] = ()
+    allow_credentials: bool = False
+    ssl_certfile: str = ""  # empty: plain HTTP
+    ssl_keyfile: str = ""
+    ssl_ca_certs: str = ""
+    disable_docs: bool = False
 
 
 class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -156,7 +182,8 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         DType, Meta(description="computing type; auto takes the checkpoint's where this machine is fast at it")
     ] = "auto"
     task: Annotated[
-        Literal["auto", "generate", "score"], Meta(description="what the models are for; auto reads the architecture")
+        Literal["auto", "generate", "score", "embed"],
+        Meta(description="what the models are for; auto reads the architecture"),
     ] = "auto"
     max_model_len: Annotated[
         int, Meta(ge=0, description="longest prompt plus output in tokens; 0 takes the model's; less saves KV memory")
@@ -173,6 +200,13 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_waiting_tokens: Annotated[
         int, Meta(ge=1, description="tokens that may wait per model before new requests get 429 with Retry-After")
     ] = 1_000_000
+    fair_shares: Annotated[
+        bool,
+        Meta(
+            description="tenants (the field 'user', else the API key) take turns, so that nobody waits for another's "
+            "many requests; off: first come, first served"
+        ),
+    ] = True
     block_size: Annotated[int, Meta(ge=1, le=256, description="tokens in one KV page")] = 16
     kv_cache_memory: Annotated[
         str, Meta(description="memory of all KV pages together, e.g. 512MiB or 2GiB; taken at start")
@@ -190,7 +224,66 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     served_model_name: Annotated[
         str, Meta(description="name clients use for the (only) model; several models: write NAME=MODEL")
     ] = ""
-    chat_template: Annotated[str, Meta(description="Jinja file that replaces the models' own chat template")] = ""
+    generation_config: Annotated[
+        GenerationConfig,
+        Meta(
+            description="auto samples as the model's generation_config.json says where a request says nothing; vllm "
+            "takes the API's defaults, the same for every model"
+        ),
+    ] = "auto"
+    max_logprobs: Annotated[
+        int,
+        Meta(ge=0, le=100, description="likeliest tokens a request may ask for at each place; more make replies large"),
+    ] = 20
+    chat_template: Annotated[
+        str,
+        Meta(
+            description="replaces the models' own chat template: a Jinja file, a template in one line, or the name of "
+            "one of the model's own, such as tool_use"
+        ),
+    ] = ""
+    chat_template_content_format: Annotated[
+        ContentFormat,
+        Meta(
+            description="how the template takes the content of messages: string, one text, or openai, a list of parts; "
+            "auto reads it from the template"
+        ),
+    ] = "auto"
+    trust_request_chat_template: Annotated[
+        bool,
+        Meta(
+            description="take chat_template in requests; it is rendered apart, with limits of time and memory, but "
+            "still lets clients write any prompt and costs a process a frontend"
+        ),
+    ] = False
+    exclude_tools_when_tool_choice_none: Annotated[
+        bool,
+        Meta(
+            description="leave tools out of the prompt when a request says tool_choice none; off: the prompt's "
+            "beginning stays cached, but the model may write calls, which are then plain text"
+        ),
+    ] = True
+    tool_call_parser: Annotated[
+        str,
+        Meta(
+            description="form in which the models write tool calls: auto reads it from the template, none looks for no "
+            "calls, else a name: deepseek, glm, granite, harmony, hermes, llama3_json, mistral, pythonic, qwen3_coder"
+        ),
+    ] = "auto"
+    tool_parser_plugin: Annotated[
+        str,
+        Meta(
+            description="Python file with parsers of your own, which the two options on parsers can name then; it is "
+            "run in every frontend: only a file you trust"
+        ),
+    ] = ""
+    reasoning_parser: Annotated[
+        str,
+        Meta(
+            description="form of the models' thinking: auto reads it from the template, none takes it for content, "
+            "else a name: deepseek_r1, granite, harmony, mistral, seed_oss, think"
+        ),
+    ] = "auto"
     score_format: Annotated[
         Literal["list", "float"], Meta(description="/v1/score answers score as [x] (specification) or x (today's vLLM)")
     ] = "list"
@@ -202,6 +295,17 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     ] = False
     revision: Annotated[str, Meta(description="branch, tag or commit of hub models")] = ""
     max_body_bytes: Annotated[int, Meta(ge=1024, description="largest request body; above it 413")] = 32 << 20
+    api_key: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="key that clients must send to the inference routes, several: commas, or say it again; better "
+            "set as ZEROLANE_API_KEY (or VLLM_API_KEY) in the environment, where ps does not show it",
+        ),
+    ] = ()
+    api_key_file: Annotated[
+        str,
+        Meta(description="file with more such keys, one a line; empty lines and those that begin with # are skipped"),
+    ] = ""
     admin_key: Annotated[
         str,
         Meta(
@@ -209,6 +313,33 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "ZEROLANE_ADMIN_KEY in the environment, where ps does not show it; empty: /admin is closed",
         ),
     ] = ""
+    sse_keep_alive_interval: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="a stream that has nothing to send for so many seconds sends a comment, so that proxies do not "
+            "cut it; 0 never does, and keeps the true HTTP status of requests that fail late",
+        ),
+    ] = 15.0
+    allowed_origins: Annotated[
+        tuple[str, ...],
+        Meta(description="origins whose pages may use this server from a browser; * is all, an empty text none"),
+    ] = ("*",)
+    allowed_methods: Annotated[tuple[str, ...], Meta(description="methods such pages may use; * is all of a path")] = (
+        "*",
+    )
+    allowed_headers: Annotated[tuple[str, ...], Meta(description="headers such pages may send; * is all")] = ("*",)
+    allow_credentials: Annotated[
+        bool, Meta(description="let browsers send cookies and such; only with origins you named one by one")
+    ] = False
+    ssl_certfile: Annotated[str, Meta(description="certificate (chain) in PEM form: HTTPS instead of HTTP")] = ""
+    ssl_keyfile: Annotated[
+        str, Meta(description="its private key, without a password; default: in the certificate's file")
+    ] = ""
+    ssl_ca_certs: Annotated[
+        str, Meta(description="certificates of authorities: only clients with a certificate of theirs may connect")
+    ] = ""
+    disable_docs: Annotated[bool, Meta(description="serve no /openapi.json and no /docs")] = False
     step_timeout: Annotated[
         float,
         Meta(
@@ -217,6 +348,25 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "ten times the measured time where that is longer",
         ),
     ] = 3.0
+    responses_store: Annotated[
+        str,
+        Meta(
+            description="SQLite file in which answers of /v1/responses are kept for later requests, across restarts; "
+            "default: one in the runtime directory, gone with the server"
+        ),
+    ] = ""
+    responses_max_count: Annotated[
+        int,
+        Meta(
+            ge=0, description="stored responses; the oldest go first; 0 stores nothing, as if 'store' were always false"
+        ),
+    ] = 10_000
+    responses_max_age: Annotated[
+        float, Meta(gt=0, description="seconds for which a response stays in the store at most")
+    ] = 30 * 86_400.0
+    responses_max_bytes: Annotated[
+        int, Meta(ge=1 << 20, description="bytes of all stored responses together; the oldest go first")
+    ] = 256 << 20
     startup_timeout: Annotated[float, Meta(gt=0, description="seconds until every model must answer")] = 600.0
     shutdown_timeout: Annotated[
         float, Meta(ge=0, description="seconds open requests may take after SIGTERM before they are ended")

@@ -20,6 +20,9 @@ class ErrorCode(IntEnum):
     NO_WORKER = 8  # no worker could be started to serve it
     STEP_FAILED = 9  # the model raised an exception in a step this request was aboard
     NOT_READY = 10  # models are still loading
+    DEADLINE_EXCEEDED = 11  # the time the client gave the request is over
+    RESPONSE_NOT_FOUND = 12  # no response with this id is stored, or none of this client's
+    STORE_FAILED = 13  # the store of responses cannot be read or written
 
 
 class ZerolaneError(Exception):

@@ -18,10 +18,14 @@ from ipc.errors import ErrorCode
 PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 256 << 20  # a frame above this is refused by ZeroMQ itself
 
+MAX_LOGPROBS = 100  # likeliest tokens of one position; the frontend's own limit is lower
+
 ShortText = Annotated[str, Meta(max_length=512)]
 ErrorText = Annotated[str, Meta(max_length=4096)]
 TokenColumn = Annotated[bytes, Meta(max_length=64 << 20)]  # int32 token ids
 StreamId = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+RulesBlob = Annotated[bytes, Meta(max_length=4 << 20)]
+NumLogprobs = Annotated[int, Meta(ge=-1, le=MAX_LOGPROBS)]
 
 
 class FinishReason(IntEnum):
@@ -68,11 +72,15 @@ class SubmitGenerate(Struct, frozen=True, array_like=True, tag=2):
     priority: int = 0  # lower goes first
     num_output: int = 0  # so many last tokens of `prompt` are output already: the stream goes on after them
     resumes: bool = False  # it was admitted by a scheduler that died: the queue's bound does not hold for it
+    rules: RulesBlob = b""  # an encoded TokenRules (`token_rules.py`) for the workers; empty: none
+    num_logprobs: NumLogprobs = -1  # -1: none; k: of each drawn token and of the k likeliest ones
+    num_prompt_logprobs: NumLogprobs = -1  # likewise of the prompt's tokens but the first; answered by PromptLogprobs
+    tenant: ShortText = ""  # whose fair share pays for it; empty is a tenant, too
 
 
 class SubmitScore(Struct, frozen=True, array_like=True, tag=3):
-    """Score packed sequences (text pairs already joined by the tokenizer). Answered by ScoreBatch records, in any
-    order.
+    """Score or embed packed sequences (pairs of texts are already joined by the tokenizer). Answered by ScoreBatch
+    records, in any order.
     """
 
     stream_id: StreamId
@@ -83,6 +91,7 @@ class SubmitScore(Struct, frozen=True, array_like=True, tag=3):
     token_type_ids: TokenColumn = b""  # int32 of the same length, or empty: all 0
     priority: int = 0
     resumes: bool = False  # as in SubmitGenerate
+    tenant: ShortText = ""  # as in SubmitGenerate
 
 
 class Abort(Struct, frozen=True, array_like=True, tag=4):
@@ -115,14 +124,21 @@ class TokenBatch(Struct, frozen=True, array_like=True, tag=2):
     token_ids: bytes  # int32
     finish: bytes  # uint8, FinishReason
     num_cached: bytes  # int32, prompt tokens that came from the prefix cache
+    # Log-probabilities, where a row asked for them; all empty when none did. A row takes what it asked for.
+    num_top: int = 0  # k, the most that any row asked for
+    logprobs: bytes = b""  # float32[n], of the drawn token: log-softmax of the model's own logits, nothing applied
+    ranks: bytes = b""  # int32[n], 1 for the likeliest token
+    top_ids: bytes = b""  # int32[n, k], likeliest first
+    top_logprobs: bytes = b""  # float32[n, k]
 
 
 class ScoreBatch(Struct, frozen=True, array_like=True, tag=3):
-    """Scores of some pairs of one or several score streams. A stream is done when all its pairs have come."""
+    """Outputs of some sequences of one or several score streams. A stream is done when all its sequences have come.
+    One record holds rows of one model only."""
 
     stream_ids: bytes  # uint64[n]
     pair_indexes: bytes  # int32[n]
-    logits: bytes  # float32[n, num_labels], raw: the frontend applies the activation
+    logits: bytes  # float32[n, card.num_labels], raw: labels' logits, or an embedding that is not normalised yet
 
 
 class Failed(Struct, frozen=True, array_like=True, tag=4):
@@ -134,4 +150,17 @@ class Failed(Struct, frozen=True, array_like=True, tag=4):
     retry_after_s: float = 0.0
 
 
-FromScheduler = Welcome | TokenBatch | ScoreBatch | Failed
+class PromptLogprobs(Struct, frozen=True, array_like=True, tag=5):
+    """Log-probabilities of some tokens of one stream's prompt, before its first token. They come in order; after a
+    scheduler's death from the beginning again."""
+
+    stream_id: StreamId
+    position: int  # of the first token described, at least 1: the prompt's first token has no probability
+    num_top: int  # k
+    logprobs: bytes  # float32[m]
+    ranks: bytes  # int32[m]
+    top_ids: bytes  # int32[m, k]
+    top_logprobs: bytes  # float32[m, k]
+
+
+FromScheduler = Welcome | TokenBatch | ScoreBatch | Failed | PromptLogprobs

@@ -8,7 +8,9 @@ from typing import Literal
 
 from msgspec import Struct
 
-Task = Literal["generate", "score"]
+Task = Literal["generate", "score", "embed"]
+LabelActivation = Literal["sigmoid", "softmax", "none"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 ComputeDevice = Literal["cpu", "cuda", "fake-cuda"]  # the last: host memory under CUDA's rules, for tests
 
 
@@ -27,6 +29,22 @@ class DefaultSampling(Struct, frozen=True, array_like=True):
     top_p: float | None = None
     top_k: int | None = None
     min_p: float | None = None
+    repetition_penalty: float | None = None
+
+
+class Embedding(Struct, frozen=True, array_like=True):
+    """How an embed model's vectors are used, from its sentence-transformers files. Pooling and dense layers are run by
+    the workers."""
+
+    normalize: bool = True  # the model's own last step is to bring vectors to length 1
+    similarity: Similarity = "cosine"  # how two of them are compared
+    query_prompt: str = ""  # written before the text of a query
+    document_prompt: str = ""  # written before the text of a document
+    pooling: str = "mean"  # modes of workers/pooling.py, joined by "+" where several vectors make one
+    prompts: tuple[tuple[str, str], ...] = ()  # (name, text): what the model was trained to see before texts
+    default_prompt: str = ""  # text before every input that names no prompt
+    dimensions: tuple[int, ...] = ()  # widths the vectors may be cut to; empty: any
+    lowercase: bool = False  # texts are lower-cased before they are tokenized
 
 
 class ModelCard(Struct, frozen=True, kw_only=True):
@@ -43,7 +61,10 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     created: int = 0  # Unix seconds, when the server loaded it
     eos_token_ids: tuple[int, ...] = ()
     default_sampling: DefaultSampling = DefaultSampling()
-    num_labels: int = 0  # columns of a score; 0 for a generate model
+    num_labels: int = 0  # columns of a score, width of an embedding; 0 for a generate model
+    labels: tuple[str, ...] = ()  # names of a score model's labels, from config.json
+    label_activation: LabelActivation = "sigmoid"  # what makes the model's own numbers of its logits
+    embedding: Embedding | None = None  # of an embed model
     kv_layers: tuple[KvLayer, ...] = ()  # one per attention layer; empty for a score model
     sliding_window: int = 0  # tokens, the largest window when every layer has one; 0: some layer sees everything
     weights_bytes: int = 0

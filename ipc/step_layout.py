@@ -8,7 +8,7 @@ results.
     | header int64[16] | row columns | token columns | block tables | results |        every column starts on 64 bytes
 
 Three step kinds: GENERATE (rows are streams; a row may be a prefill chunk or one decode token), SCORE (rows are packed
-text pairs, attention is not causal, there is no KV cache) and COPY (rows are KV pages that move to another pool).
+sequences to score or to embed, there is no KV cache) and COPY (rows are KV pages that move to another pool).
 """
 
 import math
@@ -21,10 +21,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ipc.errors import ProtocolError
+from ipc.messages import MAX_LOGPROBS
 
 HEADER_WORDS = 16
 ALIGNMENT = 64
-MAGIC = 0x5A4C_5354_4550_0001  # "ZLSTEP", layout version 1
+MAGIC = 0x5A4C_5354_4550_0002  # "ZLSTEP", layout version 2
+MAX_HISTORY_TOKENS = 1 << 20  # of one step, over all its rows with rules; one row of a longer model may have more
 FROM_LAST_TOKEN = -1  # in token_ids: use the token this row's slot drew in the step before (not committed yet)
 
 
@@ -36,6 +38,16 @@ class StepKind(IntEnum):
 
 class RowFlag(IntFlag):
     SAMPLE = 1  # the row's last token gets logits and a drawn token; unset for a prefill chunk that is not the last
+    PROMPT_LOGPROBS = 2  # each token of the row tells the log-probability of the one after it
+
+
+class RowStatus(IntEnum):
+    """How a row of a step ended; the numbers travel in an int32 column."""
+
+    FINE = 0
+    FAILED = 1  # this row alone: its numbers are not numbers
+    GRAMMAR_FAILED = 2  # this row alone: its grammar cannot go on
+    COMPLETE = 3  # its grammar is complete and nothing may follow; no token was drawn
 
 
 class RingKind(IntEnum):
@@ -55,6 +67,9 @@ class StepShape:
     num_tokens: int
     table_width: int = 0  # pages a row's block table has room for; 0 for SCORE
     num_labels: int = 0  # 0 for GENERATE
+    num_top: int = 0  # GENERATE: the most likeliest tokens that a row's log-probabilities are wanted of
+    num_history: int = 0  # GENERATE: room for so many tokens that came before those of the step
+    has_prompt_logprobs: bool = False  # GENERATE: a row has PROMPT_LOGPROBS
 
 
 @dataclass(frozen=True)
@@ -74,6 +89,10 @@ class StepColumns:
     A GENERATE row r computes positions start[r] ... start[r] + num_new[r] - 1 of its stream: their KV is written to the
     pages of block_tables[r], and they attend to all positions up to themselves. With SAMPLE the last one's logits
     give the token for position start[r] + num_new[r], drawn with the counter (seed[r], that position).
+
+    A row with rules (`rules_id` > 0) has them, an encoded TokenRules, in the arena block its handle names; equal
+    `rules_id` means equal rules for the life of the scheduler. Its tokens at positions 0 ... start[r] - 1 are the next
+    start[r] ones of `history`, in the order of the rows; rows without rules have none there.
     """
 
     header: StepHeader
@@ -89,11 +108,27 @@ class StepColumns:
     token_ids: npt.NDArray[np.int32]  # [tokens]; FROM_LAST_TOKEN in a decode row whose token is not committed yet
     token_type_ids: npt.NDArray[np.int32]  # [tokens] for SCORE, else empty
     block_tables: npt.NDArray[np.int32]  # [rows, table_width] page numbers
+    num_prompt: npt.NDArray[np.int32]  # [rows] prompt tokens of the stream: later positions are output
+    num_logprobs: npt.NDArray[np.int32]  # [rows] likeliest tokens wanted with the drawn one; -1: no log-probabilities
+    next_token: npt.NDArray[np.int32]  # [rows] with PROMPT_LOGPROBS: the prompt's token after the row's; -1: none
+    serial: npt.NDArray[np.int64]  # [rows] the stream's own number, from 1: workers may keep what they know by it
+    rules_id: npt.NDArray[np.int64]  # [rows] 0: none
+    rules_handle: npt.NDArray[np.uint64]  # [rows, 4] words of an arena handle
+    history: npt.NDArray[np.int32]  # [num_history] filled from the front
     source_page: npt.NDArray[np.int32]  # [rows] for COPY, else empty: page number in source_pool
     target_page: npt.NDArray[np.int32]  # [rows] for COPY, else empty: page number in pool
     sampled: npt.NDArray[np.int32]  # result, [rows]: the drawn token, -1 for rows without SAMPLE
     scores: npt.NDArray[np.float32]  # result, [rows, num_labels] raw logits
-    row_status: npt.NDArray[np.int32]  # result, [rows]: 0 fine, 1 this row alone failed
+    row_status: npt.NDArray[np.int32]  # result, [rows]: RowStatus
+    logprob: npt.NDArray[np.float32]  # result, [rows] of the drawn token, where num_logprobs >= 0
+    rank: npt.NDArray[np.int32]  # result, [rows] 1: the likeliest
+    top_ids: npt.NDArray[np.int32]  # result, [rows, num_top]
+    top_logprobs: npt.NDArray[np.float32]  # result, [rows, num_top]
+    # results, [tokens] with has_prompt_logprobs, else empty: of the token after each token of a PROMPT_LOGPROBS row
+    prompt_logprob: npt.NDArray[np.float32]
+    prompt_rank: npt.NDArray[np.int32]
+    prompt_top_ids: npt.NDArray[np.int32]  # [tokens, num_top]
+    prompt_top_logprobs: npt.NDArray[np.float32]  # [tokens, num_top]
 
 
 def _aligned(size: int) -> int:
@@ -104,6 +139,8 @@ def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
     rows, tokens = (shape.num_rows,), (shape.num_tokens,)
     score_tokens = tokens if shape.kind is StepKind.SCORE else (0,)
     copies = rows if shape.kind is StepKind.COPY else (0,)
+    drawn = rows if shape.kind is StepKind.GENERATE else (0,)
+    told = shape.num_tokens if shape.has_prompt_logprobs else 0
     return [
         ("num_new", np.int32, rows),
         ("start", np.int32, rows),
@@ -117,11 +154,26 @@ def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
         ("token_ids", np.int32, tokens),
         ("token_type_ids", np.int32, score_tokens),
         ("block_tables", np.int32, (shape.num_rows, shape.table_width)),
+        ("num_prompt", np.int32, drawn),
+        ("num_logprobs", np.int32, drawn),
+        ("next_token", np.int32, drawn),
+        ("serial", np.int64, drawn),
+        ("rules_id", np.int64, drawn),
+        ("rules_handle", np.uint64, (*drawn, 4)),
+        ("history", np.int32, (shape.num_history,)),
         ("source_page", np.int32, copies),
         ("target_page", np.int32, copies),
         ("sampled", np.int32, rows),
         ("scores", np.float32, (shape.num_rows, shape.num_labels)),
         ("row_status", np.int32, rows),
+        ("logprob", np.float32, drawn),
+        ("rank", np.int32, drawn),
+        ("top_ids", np.int32, (*drawn, shape.num_top)),
+        ("top_logprobs", np.float32, (*drawn, shape.num_top)),
+        ("prompt_logprob", np.float32, (told,)),
+        ("prompt_rank", np.int32, (told,)),
+        ("prompt_top_ids", np.int32, (told, shape.num_top)),
+        ("prompt_top_logprobs", np.float32, (told, shape.num_top)),
     ]
 
 
@@ -149,6 +201,19 @@ def step_bytes(shape: StepShape) -> int:
     return _layout(shape)[1]
 
 
+def largest_generate_step(max_rows: int, max_tokens: int, table_width: int, max_model_len: int) -> StepShape:
+    """The shape of a step of so many rows and tokens with everything a row can ask for."""
+    return StepShape(
+        StepKind.GENERATE,
+        max_rows,
+        max_tokens,
+        table_width,
+        num_top=MAX_LOGPROBS,
+        num_history=max(MAX_HISTORY_TOKENS, max_model_len),
+        has_prompt_logprobs=True,
+    )
+
+
 def write_header(block: memoryview, header: StepHeader) -> StepColumns:
     """Lay out a fresh plan in `block` (scheduler side). Columns hold whatever was there before: write every one you
     use.
@@ -157,7 +222,7 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
     if len(block) < step_bytes(shape):
         raise ProtocolError(f"step of {step_bytes(shape)} bytes does not fit its block of {len(block)}")
     words = np.frombuffer(block, np.int64, HEADER_WORDS)
-    words[:11] = (
+    words[:14] = (
         MAGIC,
         header.step_id,
         header.model,
@@ -169,6 +234,9 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
         shape.num_labels,
         header.pool,
         header.source_pool,
+        shape.num_top,
+        shape.num_history,
+        shape.has_prompt_logprobs,
     )
     return _view(block, header)
 
@@ -179,12 +247,13 @@ def read_columns(block: memoryview) -> StepColumns:
     """
     if len(block) < HEADER_WORDS * 8:
         raise ProtocolError(f"a block of {len(block)} bytes holds no step")
-    magic, step_id, model, epoch, kind, rows, tokens, width, labels, pool, source_pool = (
-        int(w) for w in np.frombuffer(block, np.int64, 11)
+    words = [int(word) for word in np.frombuffer(block, np.int64, 14)]
+    magic, step_id, model, epoch, kind, rows, tokens, width, labels, pool, source_pool, top, history, tells_prompt = (
+        words
     )
-    if magic != MAGIC or kind not in (1, 2, 3) or min(rows, tokens, width, labels) < 0:
+    if magic != MAGIC or kind not in (1, 2, 3) or min(rows, tokens, width, labels, top, history) < 0:
         raise ProtocolError("the block does not start with a step header")
-    shape = StepShape(StepKind(kind), rows, tokens, width, labels)
+    shape = StepShape(StepKind(kind), rows, tokens, width, labels, top, history, bool(tells_prompt))
     header = StepHeader(step_id, model, epoch, shape, pool, source_pool)
     if len(block) < step_bytes(header.shape):
         raise ProtocolError(f"step {step_id} is longer than its block")

@@ -42,16 +42,16 @@ def submit_generate(state: EngineState, identity: bytes, record: SubmitGenerate,
     try:
         _check_hope(state)
         stream = stream_from(identity, record, state.cards)
+        stream.tenant = _tenant(state, stream.tenant)
         ledger = state.ledgers[record.model]
         if key in ledger.by_key:
             raise RequestError(ErrorCode.INVALID_REQUEST, "this stream id is open already")
         if not record.resumes:
-            _check_room(state, ledger.waiting.num_tokens, len(stream.tokens), rate)
+            _check_room(state, ledger.waiting.num_tokens, stream.weight, rate)
     except RequestError as error:
         state.frontends.fail(key, error.code, str(error), error.retry_after_s or 0.0)
         return
-    ledger.by_key[key] = stream
-    ledger.waiting.push(stream)
+    ledger.open(stream)
     if not record.resumes:
         state.metrics[record.model].prompt_tokens.add(stream.num_prompt_tokens)
 
@@ -62,6 +62,7 @@ def submit_score(state: EngineState, identity: bytes, record: SubmitScore, rate:
     try:
         _check_hope(state)
         job = score_job_from(identity, record, state.cards)
+        job.tenant = _tenant(state, job.tenant)
         queue = state.score_queues[record.model]
         if key in queue.jobs:
             raise RequestError(ErrorCode.INVALID_REQUEST, "this stream id is open already")
@@ -115,6 +116,11 @@ def abort_key(state: EngineState, key: StreamKey) -> None:
         if job is not None:
             state.metrics[model].finished(FinishReason.ABORT, job.arrived)
             queue.close(job)
+
+
+def _tenant(state: EngineState, tenant: str) -> str:
+    """Without fair shares all are one tenant."""
+    return tenant if state.config.fair_shares else ""
 
 
 def _check_hope(state: EngineState) -> None:

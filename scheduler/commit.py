@@ -8,7 +8,8 @@ import numpy.typing as npt
 from ipc import fault_points
 from ipc.errors import ErrorCode
 from ipc.messages import FinishReason, ScoreBatch, TokenBatch
-from ipc.step_layout import StepColumns
+from ipc.step_layout import RowFlag, RowStatus, StepColumns
+from scheduler.drawn_logprobs import DrawnLogprobs, prompt_record
 from scheduler.finish_rules import finish_reasons
 from scheduler.ledger import Ledger, Slots
 from scheduler.scheduler_metrics import ModelMetrics
@@ -18,6 +19,8 @@ from scheduler.to_frontend import FrontendOutbox
 from scheduler.worker_peer import GenerateFlight, ScoreFlight
 
 BAD_NUMBERS = "the model produced invalid numbers for this request"
+GRAMMAR_FAILED = "the output cannot be continued within the grammar of this request"
+NO_TOKEN = -1
 
 
 def commit_generate(
@@ -26,17 +29,50 @@ def commit_generate(
     """One GENERATE step is done. `columns` may be released afterwards."""
     slots, counts = flight.slots, ~flight.is_void
     _land(ledger, flight, metrics)
-    for slot in slots[counts & (columns.row_status != 0)].tolist():
-        fail_slot(ledger, slot, ErrorCode.STEP_FAILED, BAD_NUMBERS, frontends, metrics)
-    counts &= columns.row_status == 0
+    if columns.row_status.any():  # hardly ever
+        counts = _end_unusual_rows(ledger, slots, counts, columns.row_status, frontends, metrics)
     # Before anything ends: a stream that finishes now gives its pages back, and only registered ones stay known.
     for slot in slots[_has_new_full_page(ledger, flight) & counts].tolist():
         ledger.register_computed_pages(slot)
     open_slots = (ledger.state[slots] != SlotState.CLOSED) & (ledger.state[slots] != SlotState.FREE)
     sampled = flight.samples & open_slots & counts
+    if columns.header.shape.has_prompt_logprobs:
+        _tell_prompt(ledger, flight, columns, open_slots & counts, frontends)
     if sampled.any():
-        _append_tokens(ledger, slots[sampled], columns.sampled[sampled].copy(), frontends, metrics)
+        _append_tokens(ledger, slots[sampled], columns, sampled, frontends, metrics)
     release_leaving(ledger, slots)
+
+
+def _end_unusual_rows(
+    ledger: Ledger,
+    slots: Slots,
+    counts: npt.NDArray[np.bool_],
+    status: npt.NDArray[np.int32],
+    frontends: FrontendOutbox,
+    metrics: ModelMetrics,
+) -> npt.NDArray[np.bool_]:
+    """Streams whose row drew no token end here; returns the rows that go on."""
+    for slot, row_status in zip(slots[counts].tolist(), status[counts].tolist(), strict=True):
+        if row_status == RowStatus.COMPLETE:
+            _complete(ledger, slot, frontends, metrics)
+        elif row_status != RowStatus.FINE:
+            message = GRAMMAR_FAILED if row_status == RowStatus.GRAMMAR_FAILED else BAD_NUMBERS
+            fail_slot(ledger, slot, ErrorCode.STEP_FAILED, message, frontends, metrics)
+    fine: npt.NDArray[np.bool_] = counts & (status == RowStatus.FINE)
+    return fine
+
+
+def _complete(ledger: Ledger, slot: int, frontends: FrontendOutbox, metrics: ModelMetrics) -> None:
+    """Its grammar lets nothing follow: it ends as if its end-of-sequence token had been drawn."""
+    stream = ledger.streams[slot]
+    if stream is None or stream.is_closed:
+        return
+    slots = np.array([slot])
+    position = ledger.num_tokens[slots] - ledger.num_prompt[slots]
+    reasons = np.array([FinishReason.STOP], np.uint8)
+    _forward(ledger, slots, position, np.array([NO_TOKEN], np.int32), reasons, None, frontends)
+    metrics.finished(FinishReason.STOP, stream.arrived)
+    ledger.close(stream)
 
 
 def _land(ledger: Ledger, flight: GenerateFlight, metrics: ModelMetrics) -> None:
@@ -46,6 +82,7 @@ def _land(ledger: Ledger, flight: GenerateFlight, metrics: ModelMetrics) -> None
     if flight.is_void.any():
         counts = ~flight.is_void
         slots, num_new, samples = slots[counts], num_new[counts], samples[counts]
+    ledger.shares.charge(ledger.tenant[slots], num_new, samples)
     before = ledger.num_computed[slots]
     ledger.num_computed[slots] = before + num_new
     ledger.num_pending[slots] -= samples
@@ -63,15 +100,22 @@ def _has_new_full_page(ledger: Ledger, flight: GenerateFlight) -> npt.NDArray[np
 
 
 def _append_tokens(
-    ledger: Ledger, slots: Slots, tokens: npt.NDArray[np.int32], frontends: FrontendOutbox, metrics: ModelMetrics
+    ledger: Ledger,
+    slots: Slots,
+    columns: StepColumns,
+    rows: npt.NDArray[np.bool_],
+    frontends: FrontendOutbox,
+    metrics: ModelMetrics,
 ) -> None:
+    tokens = columns.sampled[rows].copy()
     positions = ledger.num_tokens[slots]
     ledger.tokens[slots, positions] = tokens
     ledger.num_tokens[slots] += 1
     fault_points.reach("scheduler.committed")
     reasons = finish_reasons(ledger, slots, tokens)
     _observe_times(ledger, slots, positions, metrics)
-    _forward(ledger, slots, positions - ledger.num_prompt[slots], tokens, reasons, frontends)
+    told = DrawnLogprobs.of(columns, rows) if (ledger.num_logprobs[slots] >= 0).any() else None
+    _forward(ledger, slots, positions - ledger.num_prompt[slots], tokens, reasons, told, frontends)
     for slot, reason in zip(slots[reasons != 0].tolist(), reasons[reasons != 0].tolist(), strict=True):
         stream = ledger.streams[slot]
         if stream is not None:
@@ -85,6 +129,7 @@ def _forward(
     positions: npt.NDArray[np.int32],
     tokens: npt.NDArray[np.int32],
     reasons: npt.NDArray[np.uint8],
+    told: DrawnLogprobs | None,
     frontends: FrontendOutbox,
 ) -> None:
     owners = ledger.frontend[slots]
@@ -96,8 +141,29 @@ def _forward(
             tokens[rows].tobytes(),
             reasons[rows].tobytes(),
             ledger.num_cached[slots[rows]].tobytes(),
+            *(told.columns(rows) if told is not None else ()),
         )
         frontends.send(owner, batch)
+
+
+def _tell_prompt(
+    ledger: Ledger,
+    flight: GenerateFlight,
+    columns: StepColumns,
+    counts: npt.NDArray[np.bool_],
+    frontends: FrontendOutbox,
+) -> None:
+    """Forward what the step's rows tell about their prompts' tokens; each position once, unless a worker died."""
+    ends = np.cumsum(flight.num_new)
+    for row in np.flatnonzero(counts & ((columns.flags & RowFlag.PROMPT_LOGPROBS) > 0)).tolist():
+        slot = int(flight.slots[row])
+        start = int(columns.start[row])
+        num_prompt = int(ledger.num_prompt[slot])
+        num_told = min(int(flight.num_new[row]), num_prompt - 1 - start)
+        first = int(ends[row] - flight.num_new[row])
+        frontends.send(int(ledger.frontend[slot]), prompt_record(columns, first, num_told, int(ledger.stream_id[slot])))
+        if start + num_told == num_prompt - 1:
+            ledger.num_prompt_logprobs[slot] = -1  # told: another life of the stream may use cached pages
 
 
 def _observe_times(ledger: Ledger, slots: Slots, positions: npt.NDArray[np.int32], metrics: ModelMetrics) -> None:

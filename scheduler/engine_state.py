@@ -6,6 +6,7 @@ from ipc.config import SchedulerConfig
 from ipc.control_messages import KillWorker, PoolDrained, WorkerDrained
 from ipc.model_card import ModelCard
 from scheduler.ledger import Ledger
+from scheduler.rules_store import RulesStore
 from scheduler.scheduler_metrics import ModelMetrics
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_clock import StepClock
@@ -21,10 +22,11 @@ class EngineState:
     config: SchedulerConfig
     cards: list[ModelCard]
     ledgers: dict[int, Ledger]  # of generate models, by card index
-    score_queues: dict[int, ScoreQueue]  # of score models
+    score_queues: dict[int, ScoreQueue]  # of score and embed models
     metrics: list[ModelMetrics]
     frontends: FrontendOutbox
     writer: StepWriter
+    rules: RulesStore
     clock: StepClock
     workers: dict[int, WorkerPeer] = field(default_factory=dict)
     draining_pools: set[int] = field(default_factory=set)  # the supervisor wants their memory back

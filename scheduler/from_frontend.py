@@ -64,12 +64,16 @@ def stream_from(identity: bytes, record: SubmitGenerate, cards: Sequence[ModelCa
         priority=record.priority,
         arrived=time.monotonic(),
         num_once_computed=len(tokens) - 1 if record.num_output else 0,
+        rules=record.rules,
+        num_logprobs=record.num_logprobs,
+        num_prompt_logprobs=record.num_prompt_logprobs,
+        tenant=record.tenant,
     )
 
 
 def score_job_from(identity: bytes, record: SubmitScore, cards: Sequence[ModelCard]) -> ScoreJob:
     """The job a score submission asks for. Raises RequestError."""
-    card = _card(record.model, cards, "score")
+    card = _card(record.model, cards, "score", "embed")
     lengths = _int32(record.lengths, "lengths").astype(np.int64)
     tokens = _int32(record.token_ids, "token_ids")
     type_ids = _int32(record.token_type_ids, "token_type_ids") if record.token_type_ids else np.zeros_like(tokens)
@@ -92,12 +96,13 @@ def score_job_from(identity: bytes, record: SubmitScore, cards: Sequence[ModelCa
         priority=record.priority,
         arrived=time.monotonic(),
         to_plan=list(range(len(lengths) - 1, -1, -1)),
+        tenant=record.tenant,
     )
 
 
-def _card(model: int, cards: Sequence[ModelCard], task: Task) -> ModelCard:
-    if not 0 <= model < len(cards) or cards[model].task != task:
-        raise RequestError(ErrorCode.MODEL_NOT_FOUND, f"no model {model} for task {task}", "model")
+def _card(model: int, cards: Sequence[ModelCard], *tasks: Task) -> ModelCard:
+    if not 0 <= model < len(cards) or cards[model].task not in tasks:
+        raise RequestError(ErrorCode.MODEL_NOT_FOUND, f"no model {model} for task {' or '.join(tasks)}", "model")
     return cards[model]
 
 

@@ -15,8 +15,11 @@ def check(state: EngineState) -> None:
                 f"{queue.num_waiting_tokens} tokens wait and {queue.num_in_flight} pairs fly without a job"
             )
     in_flight = sum(len(peer.flights) for peer in state.workers.values())
-    if state.writer.arena.num_leases != in_flight:
-        raise RuntimeError(f"{state.writer.arena.num_leases} arena leases for {in_flight} steps in flight")
+    num_leases, num_rules = state.writer.arena.num_leases, state.rules.num_leases
+    if num_leases != in_flight + num_rules:
+        raise RuntimeError(f"{num_leases} arena leases for {in_flight} steps in flight and {num_rules} token rules")
+    if num_rules and not any(ledger.num_running for ledger in state.ledgers.values()):
+        raise RuntimeError(f"{num_rules} token rules are kept for no stream")
 
 
 def check_ledger(ledger: Ledger) -> None:

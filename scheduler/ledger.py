@@ -14,28 +14,35 @@ Pages cover at least num_planned positions. The very last token's KV is never co
 
 import time
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from ipc.model_card import ModelCard
+from scheduler.fair_shares import FairShares
 from scheduler.migration_record import Migration
+from scheduler.prefix_cache import PrefixMatch
+from scheduler.rules_store import RulesStore
 from scheduler.slot_pages import SlotPages
 from scheduler.stream import SlotState, Stream, StreamKey
 from scheduler.waiting import WaitingQueue
 
 Slots = npt.NDArray[np.intp]
 NO_WORKER = -1
+SERIAL_SHIFT = 40
 
 
 class Ledger:
     """All streams of one generate model. Changed only through the scheduler's loop; nothing here blocks or sends."""
 
-    def __init__(self, card: ModelCard, max_num_seqs: int, enable_prefix_caching: bool) -> None:
+    def __init__(self, card: ModelCard, max_num_seqs: int, enable_prefix_caching: bool, rules: RulesStore) -> None:
         self.card = card
+        self.rules = rules
+        self.shares = FairShares()
         self.block_size = card.block_size
         self.pages = SlotPages(card, max_num_seqs, enable_prefix_caching)
         self.migrations: dict[int, Migration] = {}  # by slot
-        self.waiting = WaitingQueue()
+        self.waiting = WaitingQueue(self.shares)
         self.streams: list[Stream | None] = [None] * max_num_seqs
         self.by_key: dict[StreamKey, Stream] = {}
         self._free_slots = list(range(max_num_seqs - 1, -1, -1))
@@ -60,6 +67,12 @@ class Ledger:
         self.top_k = np.zeros(max_num_seqs, np.int32)
         self.seed = np.zeros(max_num_seqs, np.int64)
         self.num_cached = _column(max_num_seqs)
+        self.tenant = _column(max_num_seqs)  # index in `shares`
+        self.num_logprobs = np.full(max_num_seqs, -1, np.int32)
+        self.num_prompt_logprobs = np.full(max_num_seqs, -1, np.int32)
+        self.serial = np.zeros(max_num_seqs, np.int64)  # the stream's own number, never given twice
+        self.rules_id = np.zeros(max_num_seqs, np.int64)  # 0: none
+        self.rules_handle = np.zeros((max_num_seqs, 4), np.uint64)
         self.num_deaths = _column(max_num_seqs)  # workers that died computing it since it last made progress
         self.num_once_computed = _column(max_num_seqs)  # positions whose KV it had in an earlier life in a slot
         self.is_broken = np.zeros(max_num_seqs, np.bool_)  # a step of it failed: its pages must not be shared
@@ -94,6 +107,12 @@ class Ledger:
 
     # --- admission ---------------------------------------------------------------------------------------------------
 
+    def open(self, stream: Stream) -> None:
+        """A new stream waits. Ends with `close`."""
+        self.by_key[stream.key] = stream
+        self.shares.enter(stream.tenant)
+        self.waiting.push(stream)
+
     def admit(self, stream: Stream, worker: int, pool: int, frontend: int) -> int | None:
         """Give a waiting stream a slot, its cached pages and blank ones for the rest of its tokens. None when there
         is no room.
@@ -103,8 +122,11 @@ class Ledger:
         if not self._free_slots:
             return None
         pages = self.pages
-        match = pages.match(pool, stream.tokens, stream.cache_salt)
-        if not pages.has_room(pool, match, len(stream.tokens)):
+        if stream.num_prompt_logprobs >= 0:
+            match = PrefixMatch([], stream.cache_salt)  # every position is wanted, also those that are known
+        else:
+            match = pages.match(pool, stream.tokens, stream.cache_salt)
+        if not pages.has_room(pool, match, len(stream.tokens)) or not self._take_rules(stream):
             return None
         slot = self._free_slots.pop()
         pages.begin(slot, pool, match)
@@ -145,9 +167,26 @@ class Ledger:
         self.min_p[slot] = sampling.min_p
         self.top_k[slot] = sampling.top_k
         self.seed[slot] = sampling.seed
+        self.num_logprobs[slot] = stream.num_logprobs
+        self.num_prompt_logprobs[slot] = stream.num_prompt_logprobs
+        self.tenant[slot] = self.shares.index_of(stream.tenant)
+        self.serial[slot] = (self.rules.epoch << SERIAL_SHIFT) + stream.order
+        self._set_rules(slot, stream)
         self.stream_id[slot] = stream.key.stream_id
         self.frontend[slot] = frontend
         self.last_token_time[slot] = 0.0
+
+    def _take_rules(self, stream: Stream) -> bool:
+        """False: they have no room now."""
+        return not stream.rules or self.rules.take(stream.rules) is not None
+
+    def _set_rules(self, slot: int, stream: Stream) -> None:
+        if not stream.rules:
+            self.rules_id[slot] = 0
+            return
+        leased = self.rules.known(stream.rules)
+        self.rules_id[slot] = leased.rules_id
+        self.rules_handle[slot] = msgspec.structs.astuple(leased.handle)
 
     # --- pages -------------------------------------------------------------------------------------------------------
 
@@ -166,6 +205,7 @@ class Ledger:
         """The stream had its final message. A running one keeps its slot and pages until nothing of it is in flight."""
         stream.is_closed = True
         self.by_key.pop(stream.key, None)
+        self.shares.leave(stream.tenant)
         if stream.slot is None:
             self.waiting.remove(stream)
             return
@@ -201,6 +241,9 @@ class Ledger:
         stream.num_once_computed = max(stream.num_once_computed, int(self.num_computed[slot]))
         stream.num_deaths = int(self.num_deaths[slot])
         stream.slot = None
+        stream.num_prompt_logprobs = int(self.num_prompt_logprobs[slot])
+        if stream.rules:
+            self.rules.give_back(stream.rules)
         migration = self.migrations.pop(slot, None)
         if migration is not None:
             self.pages.free(migration.target, migration.pages)

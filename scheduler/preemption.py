@@ -3,24 +3,55 @@
 Of its pool, the stream of the highest priority number, and among those the one admitted last, gives all its pages
 back and waits again; its committed tokens are kept and computed again later, as far as the prefix cache has lost them.
 Nobody else is asked while pages are already on their way back.
+
+The same happens to a tenant that has more than its share of what runs, when another one that has less waits in vain.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from scheduler.ledger import Ledger
-from scheduler.stream import SlotState
+from scheduler.stream import SlotState, Stream
 
 
 def make_room(ledger: Ledger, needy: int) -> None:
     """Preempt one stream, perhaps `needy` itself, unless pages of a leaving slot will be free soon."""
     is_near = ledger.pages.pool == ledger.pages.pool[needy]
-    leaving = (ledger.state == SlotState.PREEMPTED) | (ledger.state == SlotState.CLOSED)
-    if (leaving & is_near).any():
+    if _is_on_its_way(ledger, is_near):
         return
     running = np.flatnonzero((ledger.state == SlotState.RUNNING) & is_near).tolist()
     victim = max(running, key=lambda slot: (_priority(ledger, slot), ledger.order[slot]), default=needy)
     ledger.preempt(victim)
     ledger.num_preemptions += 1
+
+
+def make_way(ledger: Ledger, waiting: Stream, pool: int) -> None:
+    """`waiting` cannot be admitted to `pool`: if its tenant runs less than its share, the newest stream of the tenant
+    that runs most is preempted, provided that it stays above its share."""
+    is_near = ledger.pages.pool == pool
+    slots = np.flatnonzero((ledger.state == SlotState.RUNNING) & is_near)
+    if ledger.shares.num_active < 2 or not len(slots) or _is_on_its_way(ledger, is_near):
+        return
+    running = np.bincount(ledger.tenant[slots], minlength=len(ledger.shares.paid))
+    share = len(slots) / ledger.shares.num_active
+    richest = int(running.argmax())
+    if running[ledger.shares.index_of(waiting.tenant)] + 1 > share or running[richest] - 1 < share:
+        return
+    victims = [slot for slot in slots[ledger.tenant[slots] == richest].tolist() if _yields(ledger, slot, waiting)]
+    if victims:
+        ledger.preempt(max(victims, key=lambda slot: int(ledger.order[slot])))
+        ledger.num_preemptions += 1
+
+
+def _is_on_its_way(ledger: Ledger, is_near: npt.NDArray[np.bool_]) -> bool:
+    """Slots and pages will be free as soon as a step in flight ends."""
+    leaving = (ledger.state == SlotState.PREEMPTED) | (ledger.state == SlotState.CLOSED)
+    return bool((leaving & is_near).any())
+
+
+def _yields(ledger: Ledger, slot: int, waiting: Stream) -> bool:
+    """A stream of a better priority class never does."""
+    return _priority(ledger, slot) >= waiting.priority
 
 
 def _priority(ledger: Ledger, slot: int) -> int:

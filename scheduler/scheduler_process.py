@@ -36,11 +36,12 @@ from ipc.errors import ErrorCode, StartupError
 from ipc.metrics_page import Gauge, MetricsPage, MetricsWriter
 from ipc.model_card import ModelCard
 from ipc.segments import Segment
-from ipc.step_layout import StepKind, StepShape, step_bytes
+from ipc.step_layout import StepKind, StepShape, largest_generate_step, step_bytes
 from ipc.zmq_link import RouterLink, frontend_identity
 from scheduler import admission, recovery
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
+from scheduler.rules_store import RulesStore
 from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_clock import StepClock
@@ -180,16 +181,20 @@ class SchedulerProcess:
         config = self._config
         _check_arena(self._arena, cards, config)
         caching = config.enable_prefix_caching
+        rules = RulesStore(self._arena, config.epoch)
         return EngineState(
             config=config,
             cards=cards,
             ledgers={
-                card.index: Ledger(card, config.max_num_seqs, caching) for card in cards if card.task == "generate"
+                card.index: Ledger(card, config.max_num_seqs, caching, rules)
+                for card in cards
+                if card.task == "generate"
             },
-            score_queues={card.index: ScoreQueue(card) for card in cards if card.task == "score"},
+            score_queues={card.index: ScoreQueue(card) for card in cards if card.task != "generate"},
             metrics=[model_metrics(self._writer, card.name) for card in cards],
             frontends=FrontendOutbox(self._router),
             writer=StepWriter(self._arena),
+            rules=rules,
             clock=StepClock(config.step_timeout),
         )
 
@@ -202,14 +207,18 @@ class SchedulerProcess:
         self._router.close()
 
 
+def _largest_step(card: ModelCard, config: SchedulerConfig) -> StepShape:
+    if card.task == "generate":
+        width = -(-card.max_model_len // card.block_size)
+        return largest_generate_step(config.max_num_seqs, config.max_num_batched_tokens, width, card.max_model_len)
+    tokens = max(config.max_num_batched_tokens, card.max_model_len)
+    return StepShape(StepKind.SCORE, min(config.max_num_seqs, tokens), tokens, num_labels=card.num_labels)
+
+
 def _check_arena(arena: Arena, cards: list[ModelCard], config: SchedulerConfig) -> None:
     """The largest step must fit the arena more than once, or the engine would stall. Raises StartupError."""
     for card in cards:
-        tokens = max(config.max_num_batched_tokens, card.max_model_len if card.task == "score" else 0)
-        rows = min(config.max_num_seqs, tokens)
-        width = -(-card.max_model_len // card.block_size) if card.task == "generate" else 0
-        kind = StepKind.GENERATE if card.task == "generate" else StepKind.SCORE
-        wanted = step_bytes(StepShape(kind, rows, tokens, width, card.num_labels))
+        wanted = step_bytes(_largest_step(card, config))
         if 4 * wanted > arena.num_free_bytes:
             raise StartupError(
                 f"a step of {card.name} may take {wanted} bytes, the step arena has {arena.num_free_bytes}",

@@ -1,8 +1,9 @@
-"""Score jobs of one model: pairs of all jobs take turns, so that a small request is not stuck behind a large one."""
+"""Score jobs of one model. Tenants take turns, and among one's jobs pairs of each: a small request is not stuck behind
+a large one, and nobody behind somebody else's many.
+"""
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from itertools import islice
 
 from ipc.model_card import ModelCard
 from scheduler.step_budget import StepBudget
@@ -24,14 +25,15 @@ class ScoreQueue:
     def __init__(self, card: ModelCard) -> None:
         self.card = card
         self.jobs: dict[StreamKey, ScoreJob] = {}
-        self._turns: OrderedDict[StreamKey, ScoreJob] = OrderedDict()  # jobs with pairs to plan
+        # By tenant, jobs with pairs to plan; whoever is first has its turn. No tenant is without a job.
+        self._turns: OrderedDict[str, OrderedDict[StreamKey, ScoreJob]] = OrderedDict()
         self.num_waiting_tokens = 0
         self.num_in_flight = 0  # pairs
 
     @property
     def num_waiting(self) -> int:
         """Jobs none of whose pairs was planned yet."""
-        return sum(len(job.to_plan) == job.num_pairs for job in self._turns.values())
+        return sum(len(job.to_plan) == job.num_pairs for jobs in self._turns.values() for job in jobs.values())
 
     @property
     def num_running(self) -> int:
@@ -40,13 +42,13 @@ class ScoreQueue:
     def add(self, job: ScoreJob) -> None:
         """A new job, all its pairs waiting."""
         self.jobs[job.key] = job
-        self._turns[job.key] = job
+        self._line_up(job)
         self.num_waiting_tokens += job.num_waiting_tokens
 
     @property
     def has_suspect_next(self) -> bool:
         """The pair whose turn it is must run alone."""
-        return any(is_suspect(job, job.to_plan[-1]) for job in islice(self._turns.values(), 1))
+        return bool(self._turns) and is_suspect(self._next(), self._next().to_plan[-1])
 
     def plan(self, budget: StepBudget) -> ScorePlan | None:
         """Fill a step with pairs, one of each job in turn. A suspect goes alone, and a pair longer than the budget.
@@ -56,17 +58,14 @@ class ScoreQueue:
         is_alone = self.has_suspect_next
         pairs: list[tuple[ScoreJob, int]] = []
         while self._turns and budget.can_add():
-            key, job = next(iter(self._turns.items()))
+            job = self._next()
             length = job.length(job.to_plan[-1])
             if pairs and (length > budget.tokens or is_alone or is_suspect(job, job.to_plan[-1])):
                 break
             pairs.append((job, job.to_plan.pop()))
             budget.add(length)
             self.num_waiting_tokens -= length
-            if job.to_plan:
-                self._turns.move_to_end(key)
-            else:
-                del self._turns[key]
+            self._end_turn(job)
         self.num_in_flight += len(pairs)
         return ScorePlan(pairs, is_alone) if pairs else None
 
@@ -77,7 +76,7 @@ class ScoreQueue:
     def requeue(self, job: ScoreJob, pair: int) -> None:
         """A pair whose step was lost waits again, before the job's other pairs."""
         job.to_plan.append(pair)
-        self._turns[job.key] = job
+        self._line_up(job)
         self.num_waiting_tokens += job.length(pair)
 
     def close(self, job: ScoreJob) -> None:
@@ -85,5 +84,25 @@ class ScoreQueue:
         job.is_closed = True
         self.num_waiting_tokens -= job.num_waiting_tokens
         job.to_plan.clear()
-        self._turns.pop(job.key, None)
+        self._leave_line(job)
         self.jobs.pop(job.key, None)
+
+    def _next(self) -> ScoreJob:
+        jobs = next(iter(self._turns.values()))
+        return next(iter(jobs.values()))
+
+    def _line_up(self, job: ScoreJob) -> None:
+        self._turns.setdefault(job.tenant, OrderedDict())[job.key] = job
+
+    def _end_turn(self, job: ScoreJob) -> None:
+        """The next turn is another tenant's, and the tenant's next one another job's."""
+        jobs = self._turns[job.tenant]
+        jobs.move_to_end(job.key)
+        self._turns.move_to_end(job.tenant)
+        if not job.to_plan:
+            self._leave_line(job)
+
+    def _leave_line(self, job: ScoreJob) -> None:
+        jobs = self._turns.get(job.tenant)
+        if jobs is not None and jobs.pop(job.key, None) is not None and not jobs:
+            del self._turns[job.tenant]

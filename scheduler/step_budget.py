@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from ipc.step_layout import MAX_HISTORY_TOKENS
+
 
 @dataclass(slots=True)
 class StepBudget:
@@ -9,9 +11,17 @@ class StepBudget:
 
     tokens: int
     rows: int
+    history: int = MAX_HISTORY_TOKENS  # earlier tokens that rows with rules may bring along
 
     def can_add(self) -> bool:
         return self.tokens > 0 and self.rows > 0
+
+    def takes_history(self, num_tokens: int) -> bool:
+        """Counts a row's earlier tokens in. False: they do not fit this step any more; the first always do."""
+        if num_tokens > self.history and self.history < MAX_HISTORY_TOKENS:
+            return False
+        self.history = max(0, self.history - num_tokens)
+        return True
 
     def add(self, tokens: int, rows: int = 1) -> None:
         self.tokens -= tokens

@@ -1,9 +1,10 @@
 """THE policy: which streams, and how many of their tokens, the next step of a worker computes.
 
 A suspect first, alone (`suspects.py`). Else decode first: every stream of the worker that is due gets its one token.
-What is left of the step's budget goes to prefills in the order of their admission, in chunks, then to waiting streams,
-which are admitted as far as slots and pages reach.
-When a stream that runs needs a page and none is free, the one that came last gives its pages back (`preemption.py`).
+What is left of the step's budget goes to prefills, in chunks, of the tenant that has paid least and in the order of
+their admission; then to waiting streams, which are admitted as far as slots and pages reach.
+When a stream that runs needs a page and none is free, the one that came last gives its pages back; and where a tenant
+has less than its share and cannot be admitted, the one that has most gives way (`preemption.py`).
 """
 
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy.typing as npt
 
 from scheduler.ledger import Ledger, Slots
 from scheduler.placement import Placement
-from scheduler.preemption import make_room
+from scheduler.preemption import make_room, make_way
 from scheduler.step_budget import StepBudget
 from scheduler.stream import SlotState
 from scheduler.suspects import SUSPECT_DEATHS, suspects_on
@@ -21,6 +22,7 @@ from scheduler.to_frontend import FrontendOutbox
 from scheduler.worker_peer import WorkerPeer
 
 MAX_DEFERRED = 32  # waiting streams looked past because another one computes their prefix right now
+MAX_TOLD_CHUNK = 128  # tokens of a prefill that tells the prompt's log-probabilities: each costs a row of logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,13 @@ def plan_generate(
     suspects = suspects_on(ledger, peer.worker_id)
     if len(suspects):
         return _plan_alone(ledger, suspects, budget)
+    _make_way(ledger, peer, placement)
     due = _due(ledger, peer.worker_id, placement)
     rows = _decode_rows(ledger, np.flatnonzero(due & (ledger.to_plan == 1)), budget)
     counts = [1] * len(rows)
     prefills = np.flatnonzero(due & (ledger.to_plan > 1))
-    for slot in prefills[np.argsort(ledger.order[prefills])].tolist():
+    paid = ledger.shares.paid[ledger.tenant[prefills]]
+    for slot in prefills[np.lexsort((ledger.order[prefills], paid))].tolist():
         if not budget.can_add():
             break
         if ledger.state[slot] == SlotState.RUNNING:  # a decode row may have preempted it a moment ago
@@ -89,13 +93,30 @@ def _decode_rows(ledger: Ledger, due: Slots, budget: StepBudget) -> list[int]:
         if ledger.state[slot] == SlotState.RUNNING and not ledger.pages.cover(slot, int(ledger.num_planned[slot]) + 1):
             make_room(ledger, slot)  # the slot itself is planned again once there is room
     covered = ledger.num_planned[due] < num_blocks[due] * ledger.block_size
-    rows: list[int] = due[covered & (ledger.state[due] == SlotState.RUNNING)].tolist()
+    fit = covered & (ledger.state[due] == SlotState.RUNNING)
+    rows: list[int] = _with_history(ledger, due[fit], budget).tolist()
     budget.add(len(rows), len(rows))
     return rows
 
 
+def _with_history(ledger: Ledger, slots: Slots, budget: StepBudget) -> Slots:
+    """Without those whose earlier tokens do not fit the step; whoever waited longest comes first."""
+    if not ledger.rules_id[slots].any():
+        return slots
+    left_out = [
+        slot
+        for slot in slots[np.argsort(ledger.last_planned[slots], kind="stable")].tolist()
+        if ledger.rules_id[slot] and not budget.takes_history(int(ledger.num_planned[slot]))
+    ]
+    return slots[~np.isin(slots, left_out)]
+
+
 def _add_chunk(ledger: Ledger, slot: int, budget: StepBudget, rows: list[int], counts: list[int]) -> None:
     num_new = min(int(ledger.to_plan[slot]), budget.tokens)
+    if ledger.num_prompt_logprobs[slot] >= 0:
+        num_new = min(num_new, MAX_TOLD_CHUNK)
+    if ledger.rules_id[slot] and not budget.takes_history(int(ledger.num_planned[slot])):
+        return
     if not ledger.pages.cover(slot, int(ledger.num_planned[slot]) + num_new):
         make_room(ledger, slot)
         return
@@ -104,16 +125,24 @@ def _add_chunk(ledger: Ledger, slot: int, budget: StepBudget, rows: list[int], c
     counts.append(num_new)
 
 
+def _make_way(ledger: Ledger, peer: WorkerPeer, placement: Placement) -> None:
+    """All slots are taken: perhaps by one tenant, while another waits."""
+    if ledger.waiting.num_waiting and not ledger.has_free_slot and placement.admits(peer):
+        make_way(ledger, ledger.waiting.scan(1)[0], peer.pool)
+
+
 def _admit_next(ledger: Ledger, peer: WorkerPeer, placement: Placement, frontends: FrontendOutbox) -> int | None:
     if not ledger.has_free_slot or not placement.admits(peer):
         return None
     for stream in ledger.waiting.scan(MAX_DEFERRED):
         if placement.belongs_elsewhere(ledger, stream, peer):
             continue
-        if ledger.pages.is_prefix_being_computed(stream, peer.pool):
+        if stream.num_prompt_logprobs < 0 and ledger.pages.is_prefix_being_computed(stream, peer.pool):
             continue
         slot = ledger.admit(stream, peer.worker_id, peer.pool, frontends.index_of(stream.key.frontend))
-        if slot is not None:
+        if slot is None:
+            make_way(ledger, stream, peer.pool)
+        else:
             ledger.waiting.remove(stream)
         return slot  # not admitted: those behind it must not overtake it for ever
     return None

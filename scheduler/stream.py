@@ -66,6 +66,15 @@ class Stream:
     num_deaths: int = 0  # workers that died computing it, while it waits again
     order: int = 0  # of its first admission, from 1; a preempted stream keeps its place
     is_closed: bool = False  # it has had its final message
+    rules: bytes = b""  # encoded TokenRules
+    num_logprobs: int = -1  # likeliest tokens wanted with each drawn one; -1: no log-probabilities
+    num_prompt_logprobs: int = -1  # as long as they are not told yet
+    tenant: str = ""
+
+    @property
+    def weight(self) -> int:
+        """What it counts for in a bounded queue, in tokens: an int32 of its rules as much as a token."""
+        return len(self.tokens) + len(self.rules) // 4
 
 
 @dataclass(eq=False, slots=True)
@@ -84,6 +93,7 @@ class ScoreJob:
     num_done: int = 0
     deaths: dict[int, int] = field(default_factory=dict)  # pair -> workers that died computing it
     is_closed: bool = False
+    tenant: str = ""
 
     @property
     def num_pairs(self) -> int:

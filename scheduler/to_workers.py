@@ -3,11 +3,13 @@ steps.
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from ipc import fault_points
 from ipc.arena import Arena
 from ipc.step_layout import (
     FROM_LAST_TOKEN,
+    MAX_HISTORY_TOKENS,
     RowFlag,
     StepColumns,
     StepHeader,
@@ -17,11 +19,14 @@ from ipc.step_layout import (
     write_header,
 )
 from ipc.worker_link import StepTicket
-from scheduler.ledger import Ledger
+from scheduler.ledger import Ledger, Slots
 from scheduler.migration import CopyPlan
 from scheduler.score_queue import ScorePlan
 from scheduler.step_planner import GeneratePlan
 from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
+
+Counts = npt.NDArray[np.int32]
+NO_TOKEN = -1
 
 
 class StepWriter:
@@ -35,24 +40,35 @@ class StepWriter:
     def submit_generate(self, peer: WorkerPeer, ledger: Ledger, plan: GeneratePlan) -> bool:
         """Put a GENERATE step in flight. False when the arena is full now: the caller takes the plan back."""
         slots = plan.slots
-        width = int(ledger.pages.num_blocks[slots].max())
-        shape = StepShape(StepKind.GENERATE, len(slots), int(plan.num_new.sum()), width)
+        start = ledger.num_planned[slots] - plan.num_new
+        tells = _tells_prompt(ledger, slots, start)
+        shape = _generate_shape(ledger, plan, start, tells)
         leased = self._lease(peer, ledger.card.index, shape)
         if leased is None:
             return False
         ticket, columns = leased
-        start = ledger.num_planned[slots] - plan.num_new
         columns.num_new[:] = plan.num_new
         columns.start[:] = start
         columns.slot[:] = slots
-        columns.flags[:] = np.where(plan.samples, RowFlag.SAMPLE, 0)
+        columns.flags[:] = plan.samples * int(RowFlag.SAMPLE) + tells * int(RowFlag.PROMPT_LOGPROBS)
         columns.temperature[:] = ledger.temperature[slots]
         columns.top_p[:] = ledger.top_p[slots]
         columns.min_p[:] = ledger.min_p[slots]
         columns.top_k[:] = ledger.top_k[slots]
         columns.seed[:] = ledger.seed[slots]
-        columns.block_tables[:] = ledger.pages.tables[slots, :width]
+        columns.num_prompt[:] = ledger.num_prompt[slots]
+        columns.num_logprobs[:] = ledger.num_logprobs[slots]
+        columns.serial[:] = ledger.serial[slots]
+        columns.rules_id[:] = ledger.rules_id[slots]
+        columns.block_tables[:] = ledger.pages.tables[slots, : shape.table_width]
         _write_tokens(columns, ledger, plan, start)
+        if shape.num_history or columns.rules_id.any():
+            columns.rules_handle[:] = ledger.rules_handle[slots]
+            _write_history(columns, ledger, slots, start)
+        if shape.has_prompt_logprobs:
+            end = start + plan.num_new
+            has_next = end < columns.num_prompt
+            columns.next_token[:] = np.where(has_next, ledger.tokens[slots, np.where(has_next, end, 0)], NO_TOKEN)
         is_void = np.zeros(len(slots), np.bool_)
         num_tokens = shape.num_tokens
         flight = GenerateFlight(
@@ -123,9 +139,45 @@ class StepWriter:
         fault_points.reach("scheduler.published")
 
 
-def _write_tokens(
-    columns: StepColumns, ledger: Ledger, plan: GeneratePlan, start: np.ndarray[tuple[int], np.dtype[np.int32]]
-) -> None:
+def _tells_prompt(ledger: Ledger, slots: Slots, start: Counts) -> npt.NDArray[np.bool_]:
+    """[rows] whether the row tells log-probabilities: its prompt has tokens behind its first new one."""
+    tells: npt.NDArray[np.bool_] = (ledger.num_prompt_logprobs[slots] >= 0) & (start < ledger.num_prompt[slots] - 1)
+    return tells
+
+
+def _generate_shape(ledger: Ledger, plan: GeneratePlan, start: Counts, tells: npt.NDArray[np.bool_]) -> StepShape:
+    slots = plan.slots
+    width = int(ledger.pages.num_blocks[slots].max())
+    num_top = int(ledger.num_logprobs[slots].max())
+    if tells.any():
+        num_top = max(num_top, int(ledger.num_prompt_logprobs[slots][tells].max()))
+    history = int(start[ledger.rules_id[slots] > 0].sum())
+    return StepShape(
+        StepKind.GENERATE,
+        len(slots),
+        int(plan.num_new.sum()),
+        width,
+        num_top=max(0, num_top),
+        num_history=min(_rounded(history), max(MAX_HISTORY_TOKENS, ledger.card.max_model_len)),
+        has_prompt_logprobs=bool(tells.any()),
+    )
+
+
+def _rounded(size: int) -> int:
+    """A power of two, so that the few shapes repeat: laying out a new one costs more than planning a step."""
+    return 1 << (size - 1).bit_length() if size else 0
+
+
+def _write_history(columns: StepColumns, ledger: Ledger, slots: Slots, start: Counts) -> None:
+    begin = 0
+    for slot, count in zip(
+        slots[ledger.rules_id[slots] > 0].tolist(), start[ledger.rules_id[slots] > 0].tolist(), strict=True
+    ):
+        columns.history[begin : begin + count] = ledger.tokens[slot, :count]
+        begin += count
+
+
+def _write_tokens(columns: StepColumns, ledger: Ledger, plan: GeneratePlan, start: Counts) -> None:
     """Row by row: known tokens, or the mark for the one the worker draws in the step before."""
     slots, num_new = plan.slots, plan.num_new
     if num_new.max() == 1:  # pure decode, the common step

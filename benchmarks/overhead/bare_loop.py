@@ -124,6 +124,7 @@ class BareLoop:
         samples = [end >= len(stream.prompt) for (stream, _), end in zip(rows, ends, strict=True)]
         columns.flags[:] = np.where(samples, RowFlag.SAMPLE, 0)
         columns.top_p[:] = 1.0
+        columns.num_logprobs[:] = -1
         pages = np.minimum(np.arange(width, dtype=np.int32), self._pages_each - 1)
         columns.block_tables[:] = slots[:, None] * self._pages_each + pages
         columns.token_ids[:] = [token for stream, num_new in rows for token in _tokens(stream, num_new)]

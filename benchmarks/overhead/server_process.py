@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.overhead.workload import Workload
@@ -18,13 +19,14 @@ _READY = re.compile(r"ready on (http://\S+)")
 class ServerProcess:
     """Close it. `log` is what it wrote to standard error."""
 
-    def __init__(self, workload: Workload) -> None:
-        """Start and wait for its ready line. Raises RuntimeError with its log when it ends before."""
+    def __init__(self, workload: Workload, options: Sequence[str] = ()) -> None:
+        """Start, with further `options`, and wait for its ready line. Raises RuntimeError with its log when it ends
+        before."""
         self._folder = tempfile.TemporaryDirectory(prefix="zerolane-overhead-")
         self.log = Path(self._folder.name) / "server.log"
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "zerolane", "serve", *_arguments(workload, self._folder.name)],
+                [sys.executable, "-P", "-m", "zerolane", "serve", *_arguments(workload, self._folder.name), *options],
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -40,6 +40,7 @@ from ipc.zmq_link import SendResult
 from scheduler import integrity
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
+from scheduler.rules_store import RulesStore
 from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_clock import StepClock
@@ -171,16 +172,21 @@ class Engine:
         self.page = MetricsPage.create([card.name for card in self.cards], 2)
         self.router = RecordingRouter()
         writer = self.page.writer(1)
+        arena = Arena(self.arena_segment, 1)
+        rules = RulesStore(arena, 1)
         self.state = EngineState(
             config=self.config,
             cards=self.cards,
             ledgers={
-                GENERATE: Ledger(self.cards[GENERATE], self.config.max_num_seqs, self.config.enable_prefix_caching)
+                GENERATE: Ledger(
+                    self.cards[GENERATE], self.config.max_num_seqs, self.config.enable_prefix_caching, rules
+                )
             },
             score_queues={SCORE: ScoreQueue(self.cards[SCORE])},
             metrics=[model_metrics(writer, card.name) for card in self.cards],
             frontends=FrontendOutbox(self.router),  # type: ignore[arg-type]  # stands for RouterLink
-            writer=StepWriter(Arena(self.arena_segment, 1)),
+            writer=StepWriter(arena),
+            rules=rules,
             clock=StepClock(floor_s=60.0),
         )
         self._doorbell = Doorbell.create()
@@ -239,10 +245,12 @@ class Engine:
         record = SubmitGenerate(stream_id, f"r{stream_id}", GENERATE, column, max_tokens, sampling, **fields)  # type: ignore[arg-type]
         self._post(record)
 
-    def submit_score(self, stream_id: int, pairs: Sequence[Sequence[int]], resumes: bool = False) -> None:
+    def submit_score(
+        self, stream_id: int, pairs: Sequence[Sequence[int]], resumes: bool = False, tenant: str = ""
+    ) -> None:
         lengths = np.array([len(pair) for pair in pairs], np.int32).tobytes()
         tokens = np.array([token for pair in pairs for token in pair], np.int32).tobytes()
-        self._post(SubmitScore(stream_id, f"r{stream_id}", SCORE, lengths, tokens, resumes=resumes))
+        self._post(SubmitScore(stream_id, f"r{stream_id}", SCORE, lengths, tokens, resumes=resumes, tenant=tenant))
 
     def abort(self, *stream_ids: int) -> None:
         self._post(Abort(np.array(stream_ids, np.uint64).tobytes()))

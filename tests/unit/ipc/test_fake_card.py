@@ -22,3 +22,9 @@ def test_score() -> None:
 def test_there_are_no_others() -> None:
     with pytest.raises(KeyError):
         fake_card(0, "name", "fake:dance", 0, 16, 0)
+
+
+def test_embed() -> None:
+    card = fake_card(0, "name", "fake:embed", 0, 16, 0)
+    assert (card.task, card.num_labels, card.kv_layers) == ("embed", 32, ())
+    assert card.embedding is not None

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ipc.messages import SamplingParams
+from scheduler.fair_shares import FairShares
 from scheduler.stream import Stream, StreamKey
 from scheduler.waiting import WaitingQueue
 
@@ -29,7 +30,7 @@ def order(queue: WaitingQueue, limit: int = 100) -> list[int]:
 
 
 def test_priority_then_arrival_then_the_preempted_first() -> None:
-    queue = WaitingQueue()
+    queue = WaitingQueue(FairShares())
     for number, priority in enumerate([1, 0, 1, 0]):
         queue.push(stream(number, priority))
     queue.push_front(stream(9, 1))
@@ -39,7 +40,7 @@ def test_priority_then_arrival_then_the_preempted_first() -> None:
 
 
 def test_removing_from_anywhere() -> None:
-    queue = WaitingQueue()
+    queue = WaitingQueue(FairShares())
     streams = [stream(number) for number in range(4)]
     for waiting in streams:
         queue.push(waiting)
