@@ -11,9 +11,9 @@ import numpy.typing as npt
 import torch
 
 from ipc.model_card import ModelCard
-from ipc.step_layout import FROM_LAST_TOKEN, RowFlag, StepColumns
+from ipc.step_layout import RowFlag, StepColumns
 from workers.paged_attention.interface import AttentionPlan, PrefillRow
-from workers.rows import token_positions, token_rows
+from workers.rows import resolved_tokens, token_positions, token_rows
 
 MAX_SINGLE_TOKENS = 1  # rows of at most so many new tokens are computed token by token, like decoding, unless told
 
@@ -38,8 +38,7 @@ def generate_batch(
     """The batch of a GENERATE step, checked before; `last_token` [slots] holds what each running slot drew before."""
     rows = token_rows(columns.num_new)
     positions = token_positions(columns)
-    latest = last_token[columns.slot[rows]]
-    tokens = np.where(columns.token_ids == FROM_LAST_TOKEN, latest, columns.token_ids).astype(np.int64)
+    tokens = resolved_tokens(columns, last_token).astype(np.int64)
     sample_rows = np.flatnonzero(columns.flags & RowFlag.SAMPLE)
     last_indexes = np.cumsum(columns.num_new, dtype=np.int64) - 1
     return GenerateBatch(

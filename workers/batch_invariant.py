@@ -22,7 +22,7 @@ from workers.batch import GenerateBatch
 from workers.paged_attention.interface import AttentionPlan, LayerArguments, LayerPages
 
 BASE_HEIGHT = 16  # the others must agree with it; low enough to decode with, high enough to be a matrix product
-OTHER_HEIGHTS = (4, 32, 64)
+OTHER_HEIGHTS = (4, 8, 32, 64)
 INVARIANT_BACKENDS = ("reference", "paged")
 FEW_POSITIONS = 32  # of the first arrangement's tokens; their neighbours in the others stand as far back as can be
 
@@ -33,7 +33,9 @@ def split_step(columns: StepColumns, most: int) -> list[StepColumns]:
     """The step as steps of at most `most` tokens, to be run in this order.
 
     Each has all rows; those it computes nothing of have num_new 0. Only the one with a row's last token keeps SAMPLE.
+    Results for tokens are views on the whole step's.
     """
+    tells = columns.header.shape.has_prompt_logprobs
     ends = np.cumsum(columns.num_new)
     firsts = ends - columns.num_new
     parts: list[StepColumns] = []
@@ -41,6 +43,8 @@ def split_step(columns: StepColumns, most: int) -> list[StepColumns]:
         end = begin + most
         low, high = np.clip(firsts, begin, end), np.clip(ends, begin, end)
         is_last = (high == ends) & (high > low)
+        following = columns.token_ids[np.minimum(high, len(columns.token_ids) - 1)]
+        told = slice(begin, end) if tells else slice(0)
         parts.append(
             replace(
                 columns,
@@ -48,6 +52,11 @@ def split_step(columns: StepColumns, most: int) -> list[StepColumns]:
                 start=(columns.start + low - firsts).astype(np.int32),
                 flags=np.where(is_last, columns.flags, columns.flags & ~np.uint32(RowFlag.SAMPLE)),
                 token_ids=columns.token_ids[begin:end],
+                next_token=np.where(high < ends, following, columns.next_token),
+                prompt_logprob=columns.prompt_logprob[told],
+                prompt_rank=columns.prompt_rank[told],
+                prompt_top_ids=columns.prompt_top_ids[told],
+                prompt_top_logprobs=columns.prompt_top_logprobs[told],
             )
         )
     return parts

@@ -1,8 +1,9 @@
-"""Runs GENERATE steps of one decoder model: columns in, drawn tokens out.
+"""Runs GENERATE steps of one decoder model: columns in, drawn tokens and log-probabilities out.
 
 Usable without any process: give it a card, the weights and KV segments' memory, and columns on any block of bytes.
 """
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ from workers.attention_arguments import layer_arguments
 from workers.batch import MAX_SINGLE_TOKENS, GenerateBatch, generate_batch
 from workers.batch_invariant import BASE_HEIGHT, SelfAttention, agreeing_heights, check_supported, fill_up, split_step
 from workers.copy_pages import page_copies
+from workers.draw_rows import draw_rows
+from workers.grammar_masks import GrammarMasks, get_masks
+from workers.grammar_tokenizer import grammar_tokenizer
 from workers.model import build_on_meta, hang_weights, register_attention
 from workers.paged_attention.choose import make_backend
 from workers.paged_attention.interface import AttentionBackend, AttentionPlan, LayerArguments, LayerPages
 from workers.pool import map_kv_pages, map_weights, one_page
-from workers.rows import check_generate_rows
-from workers.sampler import SamplingColumns, sample
+from workers.prompt_logprobs import MOST_AT_ONCE, body_once, told_tokens, write_prompt_logprobs
+from workers.rows import check_generate_rows, resolved_tokens
+from workers.rules_of_rows import ReadRules, RulesOfRows
 from workers.to_device import batch_on, finished_on
 from workers.weights_manifest import TensorEntry
 
@@ -50,6 +55,8 @@ class Decoder:
         self._max_single_tokens = card.max_model_len if is_one_by_one else MAX_SINGLE_TOKENS
         self._arguments: dict[int, LayerArguments] = {}  # what each layer said at its first call; it never changes
         self._plan: AttentionPlan | None = None  # of the step that runs
+        self._rules = RulesOfRows(card.vocab_size)
+        self._grammars = GrammarMasks(grammar_tokenizer(card), card.vocab_size, card.eos_token_ids, max_num_seqs)
         name = f"zerolane_{card.index}"
         register_attention(name, self._attend)
         self._model = build_on_meta(card, name)
@@ -76,6 +83,10 @@ class Decoder:
         """See `ServedModel.drop_pool`."""
         self._pools.pop(pool, None)
 
+    def use_rules(self, read: ReadRules) -> None:
+        """See `ServedModel.use_rules`."""
+        self._rules.use(read)
+
     @property
     def batch_heights(self) -> tuple[int, ...]:
         """See `ServedModel`."""
@@ -96,6 +107,7 @@ class Decoder:
         columns = write_header(memoryview(bytearray(step_bytes(shape))), StepHeader(0, self._card.index, 0, shape))
         columns.num_new[:] = 1
         columns.flags[:] = RowFlag.SAMPLE
+        columns.num_logprobs[:] = -1
         self._compute(columns, one_page(self._card, self._device))
 
     @torch.inference_mode()
@@ -118,32 +130,27 @@ class Decoder:
     def _generate(self, columns: StepColumns) -> None:
         check_generate_rows(columns, self._card)
         pages = self._pages_of(columns.header.pool)
-        rows, logits = self._compute(columns, pages) if not self._heights else self._compute_in_parts(columns, pages)
-        columns.sampled[:] = -1
-        columns.row_status[:] = 0
-        if len(rows) == 0:
-            return
-        drawn = sample(
-            logits.cpu(),  # the same arithmetic on every device, for the same draws
-            SamplingColumns(
-                columns.temperature[rows],
-                columns.top_k[rows],
-                columns.top_p[rows],
-                columns.min_p[rows],
-                columns.seed[rows],
-                (columns.start[rows] + columns.num_new[rows]).astype(np.int64),
-            ),
-        )
-        columns.sampled[rows] = drawn
-        columns.row_status[rows] = drawn < 0
-        self._last_token[columns.slot[rows]] = np.maximum(drawn, 0)
+        ruled = self._rules.of(columns, resolved_tokens(columns, self._last_token))
+        masks = self._grammars.begin(ruled, max(1, torch.get_num_threads() // 2))
+        try:
+            compute = self._compute_in_parts if self._heights else self._compute
+            rows, logits = compute(columns, pages)
+        finally:
+            found = get_masks(masks)  # before anything else: matchers may not be asked twice at once
+        draw_rows(columns, rows, logits.cpu(), ruled, found)  # on the host: the same draws on every device
+        self._last_token[columns.slot[rows]] = np.maximum(columns.sampled[rows], 0)
 
     def _compute(self, columns: StepColumns, pages: list[LayerPages]) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
-        """Rows to sample [n], ascending, and their logits [n, vocab]."""
+        """Rows to sample [n], ascending, and their logits [n, vocab]. Log-probabilities of prompts are written."""
         batch = generate_batch(columns, self._card, self._last_token, self._max_single_tokens)
-        if self._heights:
-            batch = fill_up(batch, self._heights)
-        return batch.sample_rows, self._forward(batch, pages)[: len(batch.sample_rows)]
+        if not columns.header.shape.has_prompt_logprobs:
+            return batch.sample_rows, self._logits(batch, pages)
+        with body_once(self._model):
+            logits = self._logits(batch, pages)
+            for told in told_tokens(columns, self._heights[-1] if self._heights else MOST_AT_ONCE):
+                asked = replace(batch, sample_tokens=torch.from_numpy(told.tokens))
+                write_prompt_logprobs(columns, told, self._logits(asked, pages))
+        return batch.sample_rows, logits
 
     def _compute_in_parts(
         self, columns: StepColumns, pages: list[LayerPages]
@@ -151,6 +158,11 @@ class Decoder:
         """`_compute`, by steps the model may see."""
         parts = [self._compute(part, pages) for part in split_step(columns, self._heights[-1])]
         return np.concatenate([rows for rows, _ in parts]), torch.cat([logits for _, logits in parts])
+
+    def _logits(self, batch: GenerateBatch, pages: list[LayerPages]) -> torch.Tensor:
+        """`_forward` of a batch the model may see, without what it was filled up with."""
+        filled = fill_up(batch, self._heights) if self._heights else batch
+        return self._forward(filled, pages)[: len(batch.sample_tokens)]
 
     @torch.inference_mode()
     def _forward_apart(self, token_ids: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
@@ -166,7 +178,7 @@ class Decoder:
 
     @torch.inference_mode()
     def _forward(self, batch: GenerateBatch, pages: list[LayerPages]) -> torch.Tensor:
-        """Logits [rows to sample, vocab]; keys and values of all tokens are in their pages afterwards."""
+        """Logits [tokens to sample, vocab]; keys and values of all tokens are in their pages afterwards."""
         if self._device.type != "cpu":
             batch = batch_on(batch, self._device)
         self._plan, self._pages = batch.attention, pages

@@ -1,4 +1,6 @@
-"""Runs SCORE steps of one sequence-classification model: columns in, raw logits out. Usable without any process."""
+"""Runs SCORE steps of one model that scores or embeds: columns in, raw logits or vectors out. Usable without any
+process.
+"""
 
 from typing import Protocol
 
@@ -10,27 +12,44 @@ from ipc.model_card import ModelCard
 from ipc.step_layout import StepColumns
 from workers.batch_invariant import check_supported
 from workers.model import build_on_meta, hang_weights, register_attention
+from workers.packed_embedder import PackedEmbedder
 from workers.packed_scorer import PackedScorer
+from workers.padded_embedder import PaddedEmbedder
 from workers.padded_scorer import PaddedScorer
 from workers.paged_attention.interface import LayerPages
 from workers.pool import map_weights
 from workers.rows import check_rows
+from workers.rules_of_rows import ReadRules
 from workers.to_device import finished_on
 from workers.weights_manifest import TensorEntry
 
-PACKED, PADDED = "packed", "padded"  # ModelCard.attention_backend of a score model
+PACKED, PADDED = "packed", "padded"  # ModelCard.attention_backend of a score or embed model
 
 
 class Scorer(Protocol):
-    """Packed token ids in, logits out."""
+    """Packed token ids in, logits or vectors out."""
 
     def take(self, model: PreTrainedModel) -> None:
         """Use `model` from now on."""
         ...
 
     def score(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: list[int]) -> torch.Tensor:
-        """Raw logits float32 [sequences, labels]."""
+        """float32 [sequences, card.num_labels]: raw logits, or vectors that are not normalised."""
         ...
+
+
+def packed_scorer(card: ModelCard) -> PackedScorer | PackedEmbedder:
+    """What computes the model's sequences without padding. Register its `encoder.attend`, then `take` the model."""
+    if card.embedding is None:
+        return PackedScorer()
+    return PackedEmbedder(card.embedding.pooling.split("+"), card.num_labels)
+
+
+def padded_scorer(card: ModelCard) -> PaddedScorer | PaddedEmbedder:
+    """What computes the model's sequences with its own attention."""
+    if card.embedding is None:
+        return PaddedScorer()
+    return PaddedEmbedder(card.embedding.pooling.split("+"), card.num_labels)
 
 
 class Encoder:
@@ -50,11 +69,11 @@ class Encoder:
         name = f"zerolane_{card.index}"
         self._scorer: Scorer
         if card.attention_backend == PACKED:
-            packed = PackedScorer()
-            register_attention(name, packed.attend)
+            packed = packed_scorer(card)
+            register_attention(name, packed.encoder.attend)
             self._scorer = packed
         else:
-            self._scorer = PaddedScorer()
+            self._scorer = padded_scorer(card)
         model = build_on_meta(card, name if card.attention_backend == PACKED else None)
         if batch_invariant:
             check_supported(card, model.config)
@@ -74,6 +93,9 @@ class Encoder:
 
     def use_pages(self, pool: int, layers: list[LayerPages]) -> None:
         """Nothing."""
+
+    def use_rules(self, read: ReadRules) -> None:
+        """See `ServedModel.use_rules`: there are no streams."""
 
     def drop_pool(self, pool: int) -> None:
         """Nothing."""

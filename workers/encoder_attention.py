@@ -54,8 +54,11 @@ def _attend_group(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, arguments: LayerArguments, is_causal: bool
 ) -> torch.Tensor:
     """[sequences, heads, length, value dim] for tensors of shape [sequences, heads or KV heads, length, dim]."""
-    mask = _mask(query.shape[2], arguments.sliding_window, is_causal)
-    if arguments.softcap > 0 or arguments.sinks is not None:  # torch's fused attention knows neither
+    length = query.shape[2]
+    # a mask of a long text's length squared is only made where it says more than "causal"
+    is_plainly_causal = is_causal and not 0 < arguments.sliding_window < length and not _is_special(arguments)
+    mask = None if is_plainly_causal else _mask(length, arguments.sliding_window, is_causal)
+    if _is_special(arguments):
         everything = torch.ones(query.shape[2], query.shape[2], dtype=torch.bool)
         rows = [
             attend_row(query[i].transpose(0, 1), key[i], value[i], everything if mask is None else mask, arguments)
@@ -67,9 +70,15 @@ def _attend_group(
         key,
         value,
         attn_mask=mask,
+        is_causal=is_plainly_causal,
         scale=arguments.scaling,
         enable_gqa=query.shape[1] != key.shape[1],
     )
+
+
+def _is_special(arguments: LayerArguments) -> bool:
+    """Torch's fused attention knows neither."""
+    return arguments.softcap > 0 or arguments.sinks is not None
 
 
 def _mask(length: int, window: int, is_causal: bool) -> torch.Tensor | None:

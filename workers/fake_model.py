@@ -3,8 +3,9 @@
 `fake:generate` keeps a running 64-bit hash of its stream in the KV pages: position p's page element is h[p] =
 mix(h[p-1] ^ spread(token[p])). Each step reads h[start-1] back from the page, so one wrong, missing or swapped
 token or page anywhere in a stream's history changes all that follows. The next token is a lower-case letter, or now
-and then the end of sequence. `fake:score` scores the hash of a pair's tokens. `fake_continuation` and `fake_score`
-are what tests compare with: plain Python that knows nothing of pages.
+and then the end of sequence. `fake:score` scores the hash of a pair's tokens; the vectors of `fake:embed` are drawn
+from it. `fake_continuation`, `fake_score` and `fake_embedding` are what tests compare with: plain Python that knows
+nothing of pages.
 """
 
 import time
@@ -17,9 +18,12 @@ from ipc.errors import ProtocolError
 from ipc.fake_card import FAKE_EOS
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ModelCard
-from ipc.step_layout import FROM_LAST_TOKEN, RowFlag, StepColumns, StepKind
+from ipc.step_layout import RowFlag, StepColumns, StepKind
+from ipc.token_rules import NO_RULES, TokenRules
 from workers.copy_pages import page_copies
-from workers.rows import check_generate_rows, token_rows
+from workers.fake_logprobs import write_drawn, write_prompt
+from workers.rows import check_generate_rows, resolved_tokens
+from workers.rules_of_rows import ReadRules, RuledRow, RulesOfRows
 
 MASK = (1 << 64) - 1
 SEED_HASH = 0x5EED_0F_0E_A7_2E_00_01  # h[-1]: the hash before a stream's first token
@@ -41,6 +45,14 @@ def next_hash(history: int, token: int) -> int:
     return mix(history ^ (((token + 1) * 0xD6E8_FEB8_6659_FD93) & MASK))
 
 
+def stream_hash(tokens: Sequence[int]) -> int:
+    """The running hash after all of them."""
+    history = SEED_HASH
+    for token in tokens:
+        history = next_hash(history, token)
+    return history
+
+
 def next_token(history: int, seed: int = 0, position: int = 0, temperature: float = 0.0) -> int:
     """The token that follows: a letter, or EOS about once in 64. A temperature lets (seed, position) have its say."""
     if temperature > 0:
@@ -48,16 +60,30 @@ def next_token(history: int, seed: int = 0, position: int = 0, temperature: floa
     return FAKE_EOS if (history >> 20) % 64 == 0 else LETTER_A + (history >> 8) % 26
 
 
+def ruled_token(token: int, num_output: int, rules: TokenRules) -> int:
+    """What becomes of a token by the rules that the fake model obeys, after `num_output` tokens of output."""
+    allowed = np.frombuffer(rules.allowed_ids, np.int32)
+    if len(allowed):
+        token = int(allowed[token % len(allowed)])
+    elif num_output < rules.min_tokens and token in np.frombuffer(rules.stop_ids, np.int32):
+        token = LETTER_A + num_output % 26
+    return token
+
+
 def fake_continuation(
-    prompt: Sequence[int], num_tokens: int, seed: int = 0, temperature: float = 0.0, ignore_eos: bool = False
+    prompt: Sequence[int],
+    num_tokens: int,
+    seed: int = 0,
+    temperature: float = 0.0,
+    ignore_eos: bool = False,
+    rules: TokenRules = NO_RULES,
 ) -> list[int]:
     """What the fake model answers: at most `num_tokens` tokens, EOS included and last unless it is ignored."""
-    history = SEED_HASH
-    for token in prompt:
-        history = next_hash(history, token)
+    history = stream_hash(prompt)
     output: list[int] = []
     while len(output) < num_tokens:
         token = next_token(history, seed, len(prompt) + len(output), temperature)
+        token = ruled_token(token, len(output), rules)
         output.append(token)
         if token == FAKE_EOS and not ignore_eos:
             break
@@ -67,10 +93,16 @@ def fake_continuation(
 
 def fake_score(token_ids: Sequence[int]) -> float:
     """What the fake reranker answers for one packed pair: a number in [-8, 8) exactly representable in float32."""
+    history = stream_hash(token_ids)
+    return float((history >> 40) % 65536) / 4096.0 - 8.0
+
+
+def fake_embedding(token_ids: Sequence[int], width: int) -> list[float]:
+    """What the fake embedder answers for one text: numbers in [-1, 1) exactly representable in float32."""
     history = SEED_HASH
     for token in token_ids:
         history = next_hash(history, token)
-    return float((history >> 40) % 65536) / 4096.0 - 8.0
+    return [float((mix(history ^ mix(column)) >> 40) % 65536) / 32768.0 - 1.0 for column in range(width)]
 
 
 class FakeModel:
@@ -83,6 +115,7 @@ class FakeModel:
         self._step_s = step_s
         self._last_token = np.zeros(max_num_seqs, np.int32)
         self._pools: dict[int, Hashes] = {}
+        self._rules: RulesOfRows | None = None
 
     def use_pool(self, pool: int, kv: memoryview) -> None:
         """See `ServedModel.use_pool`. A score model has no KV pages."""
@@ -94,6 +127,11 @@ class FakeModel:
     def drop_pool(self, pool: int) -> None:
         """See `ServedModel.drop_pool`."""
         self._pools.pop(pool, None)
+
+    def use_rules(self, read: ReadRules) -> None:
+        """See `ServedModel.use_rules`. Without it rules are not obeyed."""
+        self._rules = RulesOfRows(self._card.vocab_size)
+        self._rules.use(read)
 
     def warm_up(self, batch_heights: tuple[int, ...] = ()) -> None:
         """Nothing to warm."""
@@ -115,7 +153,9 @@ class FakeModel:
         if int(columns.num_new.sum()) != len(columns.token_ids):
             raise ProtocolError("rows and tokens of a score step do not agree")
         for row, end in enumerate(ends):
-            columns.scores[row, :] = fake_score(columns.token_ids[end - columns.num_new[row] : end].tolist())
+            tokens = columns.token_ids[end - columns.num_new[row] : end].tolist()
+            is_text = self._card.task == "embed"
+            columns.scores[row, :] = fake_embedding(tokens, self._card.num_labels) if is_text else fake_score(tokens)
         columns.row_status[:] = 0
 
     def _copy_pages(self, columns: StepColumns) -> None:
@@ -127,40 +167,45 @@ class FakeModel:
     def _generate(self, columns: StepColumns) -> None:
         check_generate_rows(columns, self._card)
         pages = self._pages_of(columns.header.pool)
-        tokens = self._resolved_tokens(columns).tolist()
+        tokens = resolved_tokens(columns, self._last_token)
+        ruled = {row.row: row for row in self._rules.of(columns, tokens)} if self._rules is not None else {}
         first = 0
         for row, count in enumerate(columns.num_new.tolist()):
             table, start = columns.block_tables[row], int(columns.start[row])
-            history = self._extend(pages, table, start, tokens[first : first + count])
-            self._finish_row(columns, row, history)
+            hashes = self._extend(pages, table, start, tokens[first : first + count].tolist())
+            write_prompt(columns, row, first, ((history, next_token(history)) for history in hashes))
+            self._finish_row(columns, row, hashes[-1], ruled.get(row))
             first += count
         columns.row_status[:] = 0
-
-    def _resolved_tokens(self, columns: StepColumns) -> npt.NDArray[np.int32]:
-        latest = self._last_token[columns.slot[token_rows(columns.num_new)]]
-        return np.where(columns.token_ids == FROM_LAST_TOKEN, latest, columns.token_ids)
 
     def _pages_of(self, pool: int) -> Hashes:
         if pool not in self._pools:
             raise ProtocolError(f"there is no pool {pool} on this worker")
         return self._pools[pool]
 
-    def _extend(self, pages: Hashes, table: npt.NDArray[np.int32], start: int, tokens: list[int]) -> int:
-        """Write the hashes of positions start, start + 1, ... to their pages; returns the last one."""
+    def _extend(self, pages: Hashes, table: npt.NDArray[np.int32], start: int, tokens: list[int]) -> list[int]:
+        """Write the hashes of positions start, start + 1, ... to their pages; returns them."""
         size = self._card.block_size
         history = SEED_HASH
         if start > 0:
             history = int(pages[table[(start - 1) // size], (start - 1) % size])
+        hashes: list[int] = []
         for position, token in enumerate(tokens, start):
             history = next_hash(history, token)
             pages[table[position // size], position % size] = history
-        return history
+            hashes.append(history)
+        return hashes
 
-    def _finish_row(self, columns: StepColumns, row: int, history: int) -> None:
+    def _finish_row(self, columns: StepColumns, row: int, history: int, ruled: RuledRow | None) -> None:
         if not columns.flags[row] & RowFlag.SAMPLE:
             columns.sampled[row] = -1
             return
         position = int(columns.start[row] + columns.num_new[row])
         token = next_token(history, int(columns.seed[row]), position, float(columns.temperature[row]))
+        if ruled is not None and ruled.rules is not None:
+            if stream_hash(ruled.tokens.tolist()) != history:
+                raise ProtocolError(f"row {row} comes with other tokens than those its pages were made of")
+            token = ruled_token(token, len(ruled.output), ruled.rules.given)
         columns.sampled[row] = token
         self._last_token[columns.slot[row]] = token
+        write_drawn(columns, row, history, next_token(history))

@@ -5,12 +5,16 @@ A link comes and goes with a scheduler's life; between two links there is simply
 
 from typing import NamedTuple
 
-from ipc.arena import ArenaReader
+import numpy as np
+import numpy.typing as npt
+
+from ipc.arena import ArenaReader, Handle
 from ipc.doorbell import Doorbell
 from ipc.errors import ProtocolError
 from ipc.segments import Segment
 from ipc.step_layout import StepColumns, read_columns
 from ipc.worker_link import StepTicket, WorkerLink
+from workers.rules_of_rows import ReadRules
 
 
 class Step(NamedTuple):
@@ -38,6 +42,18 @@ def read_step(arena: ArenaReader, ticket: StepTicket, epoch: int) -> Step:
     if columns.header.epoch != epoch:
         raise ProtocolError(f"step {ticket.step_id} was planned for epoch {columns.header.epoch}, this is {epoch}")
     return Step(ticket, columns)
+
+
+def rules_reader(arena: ArenaReader) -> ReadRules:
+    """What models read the encoded rules of streams with; it raises StaleHandle when their lease has ended."""
+
+    def read(words: npt.NDArray[np.uint64]) -> bytes:
+        handle = Handle(*words.tolist())
+        rules = bytes(arena.view(handle))
+        arena.view(handle)  # still leased: what was read belongs to the handle
+        return rules
+
+    return read
 
 
 def wait_for_step(link: WorkerLink, timeout_s: float, control_fd: int) -> bool:

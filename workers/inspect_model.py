@@ -9,12 +9,20 @@ from msgspec.structs import replace
 from ipc.config import LoaderConfig, ModelSpec
 from ipc.errors import StartupError
 from ipc.model_card import ComputeDevice, ModelCard
-from workers.architecture_rules import architecture_of, is_padded_encoder, refuse_unsupported, task_of
+from workers.architecture_rules import (
+    architecture_of,
+    default_pooling,
+    is_padded_encoder,
+    label_activation,
+    refuse_unsupported,
+    task_of,
+)
 from workers.dtype_choice import choose_dtype, choose_gpu_dtype, cpu_has_bfloat16
 from workers.encoder import PACKED, PADDED
 from workers.load_weights import num_parameters, plan_bytes
-from workers.model import build_on_meta, model_class, read_config
+from workers.model import build_on_meta, class_for, read_config
 from workers.model_limits import default_sampling, eos_token_ids
+from workers.sentence_files import embedding_of, is_embedder, read_sentence_files, vector_width
 
 _logger = logging.getLogger("zerolane.workers.inspect_model")
 
@@ -25,8 +33,8 @@ def inspect_model(
     """The card of the model in folder `path`, without what only its weights can tell. Raises StartupError."""
     model_config = _read_config(spec, path, config.trust_remote_code)
     architecture = architecture_of(spec.name, model_config)
-    task = task_of(spec.name, architecture, config.task)
-    cls = model_class(architecture, model_config, path, config.trust_remote_code)
+    task = task_of(spec.name, architecture, config.task, is_embedder(path))
+    cls, _ = class_for(task, architecture, model_config, path, config.trust_remote_code)
     supports_backend = bool(cls._supports_attention_backend)
     refuse_unsupported(spec.name, architecture, task, model_config, supports_backend)
     if device == "cuda":
@@ -44,15 +52,38 @@ def inspect_model(
         vocab_size=model_config.get_text_config().vocab_size,
         max_model_len=0,
         eos_token_ids=eos_token_ids(model_config, path) if task == "generate" else (),
-        default_sampling=default_sampling(path),
+        default_sampling=default_sampling(path, config.generation_config),
         num_labels=model_config.num_labels if task == "score" else 0,
+        labels=_label_names(model_config) if task == "score" else (),
+        label_activation=label_activation(model_config) if task == "score" else "sigmoid",
         trust_remote_code=config.trust_remote_code,
         block_size=config.block_size,
         device=device,
     )
-    if task == "score":
+    if task == "embed":
+        card = _with_embedding(card, model_config)
+    if task != "generate":
         card = _with_encoder_backend(card, is_padded_encoder(supports_backend))
     return _with_sizes(card)
+
+
+def _label_names(config: Any) -> tuple[str, ...]:
+    """The names of the labels in order; LABEL_0, ... where config.json has none, which is transformers' way."""
+    names: dict[int, str] = getattr(config, "id2label", None) or {}
+    return tuple(str(names.get(label, f"LABEL_{label}")) for label in range(config.num_labels))
+
+
+def _with_embedding(card: ModelCard, config: Any) -> ModelCard:
+    files = read_sentence_files(card.name, card.path)
+    pooling = files.pooling or (default_pooling(card.architecture, config),)
+    text_config = config.get_text_config()
+    width = vector_width(card.name, files, pooling, text_config.hidden_size)
+    source = "its own files say so" if files.is_said else "no sentence-transformers files say how, and this is usual"
+    last = ", then of length 1" if files.normalize else ""
+    _logger.info("%s: vectors of %d numbers by %s%s: %s", card.name, width, "+".join(pooling), last, source)
+    stated = getattr(config, "matryoshka_dimensions", None) or ()
+    dimensions = tuple(sorted(size for size in stated if isinstance(size, int) and 0 < size <= width))
+    return replace(card, num_labels=width, embedding=embedding_of(files, pooling, dimensions))
 
 
 def _with_encoder_backend(card: ModelCard, padded: bool) -> ModelCard:

@@ -9,29 +9,33 @@ from transformers import PreTrainedModel
 from ipc.config import LoaderConfig
 from ipc.errors import StartupError
 from ipc.model_card import ModelCard
-from workers.encoder import PACKED
 from workers.encoder_positions import position_offset
+from workers.load_dense import load_dense
 from workers.load_weights import ProgressFunction, write_weights
-from workers.model import model_class, read_config
+from workers.model import add_dense_tail, class_for, read_config
 from workers.model_limits import LengthLimit, choose_max_model_len, length_limits, read_json
-from workers.model_probe import DecoderFacts, probe_decoder, probe_scorer
+from workers.model_probe import DecoderFacts, probe_decoder, probe_encoder
 from workers.paged_attention.choose import choose_backend, choose_device_backend, kernel_obstacles
 from workers.pool import torch_dtype
+from workers.sentence_files import SentenceFiles, read_sentence_files
 
 _logger = logging.getLogger("zerolane.workers.load_model")
 
 
 def load_model(card: ModelCard, segment: memoryview, config: LoaderConfig, on_progress: ProgressFunction) -> ModelCard:
     """Fill the card's weights segment; returns the card complete but for its pages. Raises StartupError."""
+    files = read_sentence_files(card.name, card.path) if card.task == "embed" else SentenceFiles()
     model = _from_checkpoint(card, config)
+    if card.task == "embed":
+        load_dense(card, add_dense_tail(model, files), files, config.allow_pickle_weights)
     model.eval()
-    limits = _limits(card, model)
+    limits = _limits(card, model, files)
     if card.task == "generate":
         facts = probe_decoder(card.name, model)
         limits += _unannounced_windows(model.config.get_text_config(), facts)
         card = _with_decoder_facts(card, facts, config)
-    elif card.attention_backend == PACKED:
-        probe_scorer(card.name, model)
+    else:
+        probe_encoder(card, model)
     limit = choose_max_model_len(card.name, limits, config.max_model_len)
     _logger.info("%s takes up to %d tokens: %s", card.name, limit.tokens, limit.reason)
     write_weights(model, segment, on_progress)
@@ -41,8 +45,9 @@ def load_model(card: ModelCard, segment: memoryview, config: LoaderConfig, on_pr
 def _from_checkpoint(card: ModelCard, config: LoaderConfig) -> PreTrainedModel:
     """The model with its weights in private memory, read by transformers (which knows renamed and merged weights)."""
     model_config = read_config(card.path, card.trust_remote_code)
-    cls = model_class(card.architecture, model_config, card.path, card.trust_remote_code)
-    options: dict[str, Any] = {"use_safetensors": True} if not config.allow_pickle_weights else {}
+    cls, options = class_for(card.task, card.architecture, model_config, card.path, card.trust_remote_code)
+    if not config.allow_pickle_weights:
+        options["use_safetensors"] = True
     try:
         loaded: Any = cls.from_pretrained(
             card.path,
@@ -68,12 +73,17 @@ def _from_checkpoint(card: ModelCard, config: LoaderConfig) -> PreTrainedModel:
     return model
 
 
-def _limits(card: ModelCard, model: PreTrainedModel) -> list[LengthLimit]:
-    is_score = card.task == "score"
-    offset = position_offset(model.base_model) if is_score else 0
-    # Chat models' tokenizers often state a length long outdated; encoders' state the one they were trained with.
-    tokenizer_config = read_json(card.path, "tokenizer_config.json") if is_score else {}
-    return length_limits(model.config.get_text_config(), tokenizer_config, offset)
+def _limits(card: ModelCard, model: PreTrainedModel, files: SentenceFiles) -> list[LengthLimit]:
+    is_encoder = card.task != "generate"
+    offset = position_offset(model.base_model) if is_encoder else 0
+    # Chat models' tokenizers often state a length long outdated; encoders' state the one they were trained with, but
+    # the word of a sentence-transformers file is newer.
+    says_more = is_encoder and files.max_seq_length is None
+    tokenizer_config = read_json(card.path, "tokenizer_config.json") if says_more else {}
+    limits = length_limits(model.config.get_text_config(), tokenizer_config, offset)
+    if files.max_seq_length is not None:
+        limits.append(LengthLimit(files.max_seq_length, "max_seq_length of its sentence-transformers files"))
+    return limits
 
 
 def _unannounced_windows(config: Any, facts: DecoderFacts) -> list[LengthLimit]:

@@ -5,6 +5,7 @@ and plain tensor attribute is replaced by a view on the weights segment. Attenti
 the caller, registered with transformers under a name of its own. What a step is, is not known here.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -15,11 +16,14 @@ from transformers import AttentionInterface, AutoConfig, PreTrainedModel
 from transformers.masking_utils import AttentionMaskInterface
 
 from ipc.errors import StartupError
-from ipc.model_card import ModelCard
+from ipc.model_card import ModelCard, Task
 from workers.pool import torch_dtype
+from workers.pooling import DenseTail
+from workers.sentence_files import SentenceFiles, read_sentence_files
 from workers.weights_manifest import Place, TensorEntry
 
 AttentionFunction = Callable[..., tuple[torch.Tensor, None]]
+DENSE_TAIL = "sentence_dense_tail"  # a model's attribute: what comes after pooling, with its weights in one segment
 
 
 def register_attention(name: str, function: AttentionFunction) -> None:
@@ -56,18 +60,59 @@ def model_class(architecture: str, config: Any, path: str, trust_remote_code: bo
     raise StartupError(f"architecture {architecture} is not in transformers {transformers.__version__}", advice)
 
 
+def base_class(architecture: str, config: Any, path: str, trust_remote_code: bool) -> type[PreTrainedModel]:
+    """The class of the model without a head, which gives states to make vectors of. Raises StartupError."""
+    auto_map: dict[str, str] = getattr(config, "auto_map", None) or {}
+    if trust_remote_code and "AutoModel" in auto_map:
+        return model_class(auto_map["AutoModel"].rpartition(".")[2], config, path, trust_remote_code)
+    mapping: Any = transformers.MODEL_MAPPING
+    found = mapping.get(type(config), None)
+    if isinstance(found, type) and issubclass(found, PreTrainedModel):
+        return found
+    return model_class(architecture, config, path, trust_remote_code)
+
+
+def class_for(
+    task: Task, architecture: str, config: Any, path: str, trust_remote_code: bool
+) -> tuple[type[PreTrainedModel], dict[str, Any]]:
+    """The class that serves a model for `task`, and what to build it with. Raises StartupError."""
+    if task != "embed":
+        return model_class(architecture, config, path, trust_remote_code), {}
+    cls = base_class(architecture, config, path, trust_remote_code)
+    # BERT's pooler is for classification; checkpoints of embedding models often lack it
+    has_pooler = "add_pooling_layer" in inspect.signature(cls.__init__).parameters
+    return cls, {"add_pooling_layer": False} if has_pooler else {}
+
+
 def build_on_meta(card: ModelCard, attention: str | None) -> PreTrainedModel:
     """The card's model in evaluation mode, all its tensors on the meta device.
 
     `attention` None keeps the model's own.
     """
     config = read_config(card.path, card.trust_remote_code)
-    cls = model_class(card.architecture, config, card.path, card.trust_remote_code)
-    options: dict[str, Any] = {} if attention is None else {"attn_implementation": attention}
+    cls, options = class_for(card.task, card.architecture, config, card.path, card.trust_remote_code)
+    if attention is not None:
+        options["attn_implementation"] = attention
     with torch.device("meta"):
         model: PreTrainedModel = cls._from_config(config, dtype=torch_dtype(card.dtype), **options)
+        if card.task == "embed":
+            add_dense_tail(model, read_sentence_files(card.name, card.path))
     model.eval()
     return model
+
+
+def add_dense_tail(model: PreTrainedModel, files: SentenceFiles) -> DenseTail:
+    """Hang the layers after pooling into the model, so that their weights go where its own go; not filled yet."""
+    tail = DenseTail(files.dense)
+    model.add_module(DENSE_TAIL, tail)
+    return tail
+
+
+def dense_tail(model: PreTrainedModel) -> DenseTail:
+    """What `add_dense_tail` added."""
+    tail: Any = model.get_submodule(DENSE_TAIL)
+    assert isinstance(tail, DenseTail)
+    return tail
 
 
 def named_tensors(model: nn.Module) -> list[tuple[str, Place, torch.Tensor]]:

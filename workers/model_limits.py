@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ipc.config import GenerationConfig
 from ipc.errors import StartupError
 from ipc.model_card import DefaultSampling
 
@@ -29,6 +30,15 @@ def read_json(path: str, name: str) -> dict[str, Any]:
         return {}
     content = json.loads(file.read_text(encoding="utf-8"))
     return content if isinstance(content, dict) else {}
+
+
+def read_json_list(path: str, name: str) -> list[dict[str, Any]]:
+    """The objects of the list in a JSON file of the model's folder; empty when there is no such file."""
+    file = Path(path) / name
+    if not file.is_file():
+        return []
+    content = json.loads(file.read_text(encoding="utf-8"))
+    return [item for item in content if isinstance(item, dict)] if isinstance(content, list) else []
 
 
 def length_limits(config: Any, tokenizer_config: dict[str, Any], position_offset: int) -> list[LengthLimit]:
@@ -91,9 +101,15 @@ def eos_token_ids(config: Any, path: str) -> tuple[int, ...]:
     return tuple(sorted(ids))
 
 
-def default_sampling(path: str) -> DefaultSampling:
-    """What generation_config.json says about sampling."""
+def default_sampling(path: str, source: GenerationConfig = "auto") -> DefaultSampling:
+    """What generation_config.json says about sampling; nothing where the operator wants the API's own defaults."""
+    if source == "vllm":
+        return DefaultSampling()
     said = read_json(path, "generation_config.json")
     return DefaultSampling(
-        temperature=said.get("temperature"), top_p=said.get("top_p"), top_k=said.get("top_k"), min_p=said.get("min_p")
+        temperature=said.get("temperature"),
+        top_p=said.get("top_p"),
+        top_k=said.get("top_k"),
+        min_p=said.get("min_p"),
+        repetition_penalty=said.get("repetition_penalty"),
     )

@@ -13,15 +13,16 @@ import torch
 from transformers import PreTrainedModel
 
 from ipc.errors import StartupError
-from ipc.model_card import KvLayer
+from ipc.model_card import KvLayer, ModelCard
 from workers.attention_arguments import is_causal, layer_arguments
+from workers.encoder import PACKED, Scorer, packed_scorer, padded_scorer
 from workers.model import register_attention
-from workers.packed_scorer import PackedScorer
 from workers.paged_attention.interface import visible
 from workers.paged_attention.reference import attend_row
 
 PROBE = "zerolane_probe"
 NUM_TOKENS = 12
+_PARTS = (slice(0, 5), slice(5, NUM_TOKENS))
 # Largest allowed difference of logits, in units of their largest magnitude.
 TOLERANCE = {torch.float32: 1e-3, torch.bfloat16: 0.15, torch.float16: 0.05}
 
@@ -71,7 +72,7 @@ def probe_decoder(name: str, model: PreTrainedModel) -> DecoderFacts:
     ours = model(input_ids=ids, position_ids=positions, use_cache=False, logits_to_keep=last).logits[0, -1]
     model.set_attn_implementation("eager")
     theirs = model(input_ids=ids, use_cache=False).logits[0, -1]
-    _compare(name, ours, theirs)
+    _compare(name, ours, theirs, theirs.dtype)
     num_layers = model.config.get_text_config().num_hidden_layers
     if sorted(recording.kv_layers) != list(range(num_layers)):
         raise StartupError(
@@ -84,19 +85,34 @@ def probe_decoder(name: str, model: PreTrainedModel) -> DecoderFacts:
 
 
 @torch.inference_mode()
-def probe_scorer(name: str, model: PreTrainedModel) -> None:
-    """Check that packed scores are the model's own. Raises StartupError if not."""
-    scorer = PackedScorer()
-    register_attention(PROBE, scorer.attend)
-    ids = _probe_tokens(model)
-    types = torch.zeros_like(ids)
-    parts = [slice(0, 5), slice(5, NUM_TOKENS)]
-    model.set_attn_implementation("eager")
-    theirs = [model(input_ids=ids[:, p], attention_mask=torch.ones_like(ids[:, p])).logits[0] for p in parts]
+def probe_encoder(card: ModelCard, model: PreTrainedModel) -> None:
+    """Check that what we compute without padding is the model's own, one sequence after the other, and that vectors
+    are as wide as the card says. Raises StartupError if not.
+    """
+    theirs = _encode_alone(padded_scorer(card), model)
+    if theirs.shape[1] != card.num_labels:
+        raise StartupError(
+            f"model {card.name}: its vectors have {theirs.shape[1]} numbers, its files say {card.num_labels}",
+            "its sentence-transformers files do not fit its weights",
+        )
+    if card.attention_backend != PACKED:
+        return
+    ours = packed_scorer(card)
+    register_attention(PROBE, ours.encoder.attend)
     model.set_attn_implementation(PROBE)
+    ours.take(model)
+    ids = _probe_tokens(model)[0]
+    packed = ours.score(ids, torch.zeros_like(ids), [part.stop - part.start for part in _PARTS])
+    _compare(card.name, packed, theirs, model.dtype)
+
+
+def _encode_alone(scorer: Scorer, model: PreTrainedModel) -> torch.Tensor:
+    """[parts, labels], each part of the probe's tokens in a call of its own, by the model's own attention."""
+    if model._supports_attention_backend:
+        model.set_attn_implementation("eager")
     scorer.take(model)
-    ours = scorer.score(ids[0], types[0], [p.stop - p.start for p in parts])
-    _compare(name, ours, torch.stack(theirs))
+    ids = _probe_tokens(model)[0]
+    return torch.cat([scorer.score(ids[p], torch.zeros_like(ids[p]), [p.stop - p.start]) for p in _PARTS])
 
 
 def _probe_tokens(model: PreTrainedModel) -> torch.Tensor:
@@ -105,10 +121,10 @@ def _probe_tokens(model: PreTrainedModel) -> torch.Tensor:
     return (vocab // 2 + torch.arange(NUM_TOKENS) * 7)[None] % vocab
 
 
-def _compare(name: str, ours: torch.Tensor, theirs: torch.Tensor) -> None:
+def _compare(name: str, ours: torch.Tensor, theirs: torch.Tensor, computed_in: torch.dtype) -> None:
     scale = float(theirs.abs().max()) or 1.0
     difference = float((ours.float() - theirs.float()).abs().max()) / scale
-    if not difference <= TOLERANCE.get(theirs.dtype, 0.15):
+    if not difference <= TOLERANCE.get(computed_in, 0.15):
         raise StartupError(
             f"model {name}: our attention changes its output (by {difference:.2g} of the largest logit),"
             " so the architecture does something we do not know",

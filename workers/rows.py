@@ -25,6 +25,12 @@ def token_positions(columns: StepColumns) -> npt.NDArray[np.int64]:
     return positions
 
 
+def resolved_tokens(columns: StepColumns, last_token: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """[tokens] the step's tokens; `last_token` [slots] holds what each running slot drew before."""
+    latest = last_token[columns.slot[token_rows(columns.num_new)]]
+    return np.where(columns.token_ids == FROM_LAST_TOKEN, latest, columns.token_ids)
+
+
 def check_rows(columns: StepColumns, vocab_size: int, max_model_len: int) -> None:
     """Raises ProtocolError unless the rows' lengths and token ids are possible for the model."""
     if len(columns.num_new) == 0 or columns.num_new.min() < 1 or columns.start.min() < 0:

@@ -2,7 +2,8 @@
 
 A draw is a function of the row's logits, its sampling columns, its seed and the token's position, and of nothing
 else: the same stream gets the same token on any worker, in any batch, before and after a worker's death. Order of
-the filters: temperature, min_p, top_k, top_p (vLLM's). This module knows nothing of streams or steps.
+the filters: temperature, min_p, top_k, top_p (vLLM's), all after a stream's rules and grammar have changed its logits
+(`draw_rows.py`). This module knows nothing of streams or steps.
 """
 
 from dataclasses import dataclass

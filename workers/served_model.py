@@ -6,6 +6,7 @@ from ipc.errors import StartupError
 from ipc.model_card import ModelCard
 from ipc.step_layout import StepColumns
 from workers.fake_model import FakeModel
+from workers.rules_of_rows import ReadRules
 
 
 class ServedModel(Protocol):
@@ -17,6 +18,10 @@ class ServedModel(Protocol):
 
     def drop_pool(self, pool: int) -> None:
         """No step names this pool any more; nothing of its memory is referred to afterwards. Twice is fine."""
+        ...
+
+    def use_rules(self, read: ReadRules) -> None:
+        """Read the rules of streams by `read` from now on; a model without streams has none."""
         ...
 
     @property

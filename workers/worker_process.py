@@ -30,7 +30,7 @@ from ipc.worker_link import FencedError, StepTicket, WorkerLink
 from workers.child_life import leave_at_once, say_fatal, show_as
 from workers.compute_threads import use_threads
 from workers.fork_worker import begin_own_life
-from workers.from_scheduler import next_ticket, open_link, read_step, wait_for_step
+from workers.from_scheduler import next_ticket, open_link, read_step, rules_reader, wait_for_step
 from workers.mapped_pools import MappedPools
 from workers.served_model import ServedModel
 from workers.to_scheduler import report_done, report_failed
@@ -64,6 +64,8 @@ class Worker:
         self._arena_segment = arena  # keeps the mapping alive
         self._arena = ArenaReader(arena)
         self._models = models
+        for model in models.values():
+            model.use_rules(rules_reader(self._arena))
         self._known_heights = known_heights
         self._pools = MappedPools(cards, models)
         self._num_steps = metrics.counter("zerolane_worker_steps_total")

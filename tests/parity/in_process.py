@@ -1,6 +1,7 @@
 """Loads a model folder and opens it as a worker would, without any process."""
 
 from pathlib import Path
+from typing import Literal
 
 from msgspec.structs import replace
 
@@ -14,10 +15,12 @@ from workers.inspect_model import inspect_model
 from workers.load_model import load_model
 
 
-def load_card(folder: Path, backend: AttentionChoice, dtype: DType) -> tuple[ModelCard, bytearray]:
+def load_card(
+    folder: Path, backend: AttentionChoice, dtype: DType, task: Literal["auto", "embed"] = "auto"
+) -> tuple[ModelCard, bytearray]:
     """The card without pages, and what its weights segment holds."""
     config = LoaderConfig(
-        models=[ModelSpec("small", str(folder))], dtype=dtype, attention_backend=backend, block_size=16
+        models=[ModelSpec("small", str(folder))], dtype=dtype, attention_backend=backend, block_size=16, task=task
     )
     card = inspect_model(0, config.models[0], str(folder), config)
     weights = bytearray(card.weights_bytes)
@@ -41,7 +44,9 @@ def open_decoder(
     return card, decoder
 
 
-def open_encoder(folder: Path, dtype: DType = "auto", batch_invariant: bool = False) -> tuple[ModelCard, Encoder]:
-    """The score model in `folder`."""
-    card, weights = load_card(folder, "auto", dtype)
+def open_encoder(
+    folder: Path, dtype: DType = "auto", batch_invariant: bool = False, task: Literal["auto", "embed"] = "auto"
+) -> tuple[ModelCard, Encoder]:
+    """The score or embed model in `folder`."""
+    card, weights = load_card(folder, "auto", dtype, task)
     return card, Encoder(card, memoryview(weights).toreadonly(), batch_invariant)

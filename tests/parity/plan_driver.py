@@ -21,9 +21,11 @@ from workers.served_model import ServedModel
 
 
 def make_columns(shape: StepShape, model: int = 0) -> StepColumns:
-    """Columns on fresh private memory: greedy, no filters."""
+    """Columns on fresh private memory: greedy, no filters, no rules, no log-probabilities."""
     columns = write_header(memoryview(bytearray(step_bytes(shape))), StepHeader(1, model, 1, shape))
     columns.top_p[:] = 1.0
+    columns.num_logprobs[:] = -1
+    columns.next_token[:] = -1
     return columns
 
 

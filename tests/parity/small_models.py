@@ -77,6 +77,31 @@ SCORERS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+_NO_LABELS = {key: value for key, value in _ENCODER_SIZES.items() if key != "num_labels"}
+EMBEDDERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "bert": ("BertModel", {}),
+    "xlm_roberta": ("XLMRobertaModel", {"pad_token_id": 1, "bos_token_id": 0}),
+    "modernbert": ("ModernBertModel", {"local_attention": 16, "num_hidden_layers": 4}),
+    "mpnet_padded": ("MPNetForMaskedLM", {"pad_token_id": 1, "bos_token_id": 0}),
+    "deberta_padded": ("DebertaV2Model", SCORERS["deberta_padded"][1]),
+    "distilbert": ("DistilBertModel", {"dim": 64, "n_layers": 2, "n_heads": 4, "hidden_dim": 96}),
+    "qwen3": ("Qwen3ForCausalLM", {"head_dim": 16, "num_key_value_heads": 2, "pad_token_id": 1}),
+    "llama_both_sides": ("LlamaModel", {"num_key_value_heads": 2, "pad_token_id": 1, "is_causal": False}),
+    "gemma3_both_sides": (
+        "Gemma3TextModel",
+        {"head_dim": 16, "num_key_value_heads": 2, "sliding_window": 20, "query_pre_attn_scalar": 16}
+        | {"use_bidirectional_attention": True, "pad_token_id": 1}
+        | _SLIDING,
+    ),
+}
+
+
+def save_embedder(name: str, folder: Path) -> None:
+    """Write the model called `name` in EMBEDDERS to `folder`, in float32, without sentence-transformers files."""
+    architecture, changes = EMBEDDERS[name]
+    _save(architecture, _NO_LABELS | changes, folder)
+
+
 def save_decoder(name: str, folder: Path) -> None:
     """Write the decoder called `name` in DECODERS to `folder`, in float32."""
     architecture, changes = DECODERS[name]

@@ -15,7 +15,7 @@ from tests.parity.in_process import open_decoder, open_encoder
 from tests.parity.plan_driver import PlanDriver, make_columns
 from tests.parity.small_models import VOCAB, save_decoder, save_scorer
 from tests.parity.test_decoders import generate
-from workers import decoder as decoder_module
+from workers import draw_rows as draw_rows_module
 from workers.decoder import Decoder
 from workers.encoder import Encoder
 from workers.sampler import SamplingColumns, sample
@@ -44,7 +44,7 @@ class Recorder:
         self._drawn_from = torch.empty(0, VOCAB)
         self.streams: list[int] = []  # by slot
         self.bits: Bits = {}
-        monkeypatch.setattr(decoder_module, "sample", self._sample)
+        monkeypatch.setattr(draw_rows_module, "sample", self._sample)
 
     def _sample(self, logits: torch.Tensor, columns: SamplingColumns) -> npt.NDArray[np.int32]:
         self._drawn_from = logits

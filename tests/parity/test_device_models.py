@@ -12,10 +12,12 @@ import torch
 from msgspec.structs import replace
 
 from ipc.device_memory.pool_layout import pool_layout
+from ipc.model_card import ModelCard
 from ipc.step_layout import RowFlag, StepKind, StepShape
 from tests.parity.in_process import load_card, open_decoder
 from tests.parity.plan_driver import PlanDriver, make_columns
 from tests.parity.small_models import save_decoder, save_scorer
+from tests.parity.test_embedders import save_sentence_model
 from workers.decoder import Decoder
 from workers.device_tensors import fill_weights, kv_pages_in, weights_in
 from workers.encoder import Encoder
@@ -49,8 +51,9 @@ def test_equals_the_same_model_on_the_host(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_meta_has_no_values")
+@pytest.mark.parametrize("tells_prompt", [False, True])
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mistral_window_12"])
-def test_a_step_of_a_decoder_stays_on_its_device(name: str, tmp_path: Path) -> None:
+def test_a_step_of_a_decoder_stays_on_its_device(name: str, tells_prompt: bool, tmp_path: Path) -> None:
     save_decoder(name, tmp_path)
     card, _ = load_card(tmp_path, "reference", "float32")
     card = replace(card, num_pages=NUM_PAGES, attention_backend="gathered")
@@ -58,14 +61,25 @@ def test_a_step_of_a_decoder_stays_on_its_device(name: str, tmp_path: Path) -> N
     layout = pool_layout([replace(card, device="cuda")])
     decoder._device = torch.device("meta")  # where the model is built, and where it stays without weights
     decoder.use_pages(0, kv_pages_in(torch.empty(layout.size, dtype=torch.uint8, device="meta"), layout, card))
-    columns = make_columns(StepShape(StepKind.GENERATE, 2, 6, 2))
+    columns = make_columns(StepShape(StepKind.GENERATE, 2, 6, 2, has_prompt_logprobs=tells_prompt))
     columns.num_new[:] = [1, 5]
     columns.start[:] = [7, 3]
     columns.token_ids[:] = 1
-    columns.flags[:] = RowFlag.SAMPLE
+    columns.flags[:] = RowFlag.SAMPLE | (RowFlag.PROMPT_LOGPROBS if tells_prompt else 0)
     columns.block_tables[:] = [[4, 5], [9, 8]]
     with NOT_FETCHED:
         decoder.run(columns)
+
+
+def step_stays_on_its_device(card: ModelCard) -> None:
+    encoder = Encoder(card, None)
+    encoder._device = torch.device("meta")
+    encoder._scorer.take(encoder._model)
+    columns = make_columns(StepShape(StepKind.SCORE, 3, 9, num_labels=card.num_labels))
+    columns.num_new[:] = [3, 2, 4]
+    columns.token_ids[:] = 7
+    with NOT_FETCHED:
+        encoder.run(columns)
 
 
 @pytest.mark.usefixtures("_meta_has_no_values")
@@ -73,11 +87,12 @@ def test_a_step_of_a_decoder_stays_on_its_device(name: str, tmp_path: Path) -> N
 def test_a_step_of_an_encoder_stays_on_its_device(name: str, tmp_path: Path) -> None:
     save_scorer(name, tmp_path)
     card, _ = load_card(tmp_path, "auto", "float32")
-    encoder = Encoder(card, None)
-    encoder._device = torch.device("meta")
-    encoder._scorer.take(encoder._model)
-    columns = make_columns(StepShape(StepKind.SCORE, 3, 9, num_labels=1))
-    columns.num_new[:] = [3, 2, 4]
-    columns.token_ids[:] = 7
-    with NOT_FETCHED:
-        encoder.run(columns)
+    step_stays_on_its_device(card)
+
+
+@pytest.mark.usefixtures("_meta_has_no_values")
+@pytest.mark.parametrize("name", ["modernbert several", "deberta weighted", "distilbert dense", "qwen3 last token"])
+def test_a_step_of_an_embedder_stays_on_its_device(name: str, tmp_path: Path) -> None:
+    save_sentence_model(name, tmp_path)
+    card, _ = load_card(tmp_path, "auto", "float32")
+    step_stays_on_its_device(card)

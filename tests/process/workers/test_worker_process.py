@@ -6,13 +6,19 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from llguidance import LLMatcher
 
-from ipc.control_messages import PoolGone, Stop
+from ipc.arena import Handle
+from ipc.config import LoaderConfig, ModelSpec
+from ipc.control_messages import Fatal, PoolGone, Stop
 from ipc.fake_card import fake_card
 from ipc.step_layout import RingKind, StepHeader, StepKind, StepShape
+from ipc.token_rules import TokenRules, encode_rules
 from ipc.worker_link import fence
-from tests.support.worker_under_test import LinkedWorker
+from tests.parity.text_model import save_text_model
+from tests.support.worker_under_test import LinkedWorker, load
 from workers.fake_model import fake_continuation, fake_score
 
 pytestmark = pytest.mark.process
@@ -43,6 +49,53 @@ def test_a_step_that_fails_is_reported_and_the_worker_goes_on(worker: LinkedWork
     worker.publish()
     assert "no model 5" in worker.report().text
     assert worker.generate(0, [1, 2], 5, PAGES) == fake_continuation([1, 2], 5, ignore_eos=True)
+
+
+def lease_rules(worker: LinkedWorker, rules: TokenRules) -> Handle:
+    blob = encode_rules(rules)
+    handle = worker.arena.lease(len(blob), holder=0)
+    assert handle is not None
+    worker.arena.view(handle)[:] = blob
+    return handle
+
+
+def test_rules_are_read_from_the_arena(worker: LinkedWorker) -> None:
+    rules = TokenRules(allowed_ids=np.array([3, 4, 5], np.int32).tobytes())
+    handle = lease_rules(worker, rules)
+    prompt = list(b"some prompt")
+    output: list[int] = []
+    for _ in range(5):
+        known = prompt + output
+        start = len(known) - 1 if output else 0
+        columns = worker.plan(0, start, known[start:], PAGES, rules=handle, history=known[:start])
+        assert worker.report().kind is RingKind.STEP_DONE
+        output.append(int(columns.sampled[0]))
+    assert output == fake_continuation(prompt, 5, ignore_eos=True, rules=rules)
+    assert set(output) <= {3, 4, 5}
+
+
+def test_rules_whose_lease_has_ended_fail_the_step(worker: LinkedWorker) -> None:
+    handle = lease_rules(worker, TokenRules(min_tokens=1))
+    worker.arena.release(handle)
+    worker.plan(0, 0, [1], [4], rules=handle)
+    assert "has ended" in worker.report().text
+    assert worker.generate(0, [1, 2], 5, PAGES) == fake_continuation([1, 2], 5, ignore_eos=True)
+
+
+def test_grammars_are_followed_in_a_forked_worker(tmp_path: Path) -> None:
+    """The tokenizer for grammars was made before the fork, by a process with one thread; masks are made by another."""
+    tokenizer = save_text_model(tmp_path)
+    with contextlib.ExitStack() as stack:
+        loaded = load(LoaderConfig(models=[ModelSpec("text", str(tmp_path))]), stack)
+        assert not isinstance(loaded, Fatal)
+        worker = LinkedWorker(*loaded, stack)
+        handle = lease_rules(worker, TokenRules(grammar=LLMatcher.grammar_from_regex("[0-9]{8}")))
+        output: list[int] = tokenizer.encode("1").ids
+        while len(tokenizer.decode(output, skip_special_tokens=False)) < 8:
+            columns = worker.plan(0, 0, output, PAGES, rules=handle)
+            assert worker.report().kind is RingKind.STEP_DONE
+            output.append(int(columns.sampled[0]))
+        assert tokenizer.decode(output).isdigit()
 
 
 def test_a_plan_of_another_epoch_is_refused(worker: LinkedWorker) -> None:

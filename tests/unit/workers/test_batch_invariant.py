@@ -23,6 +23,7 @@ from workers.batch_invariant import (
 )
 from workers.paged_attention.choose import make_backend
 from workers.paged_attention.interface import LayerArguments, LayerPages
+from workers.prompt_logprobs import told_tokens
 from workers.rows import token_positions, token_rows
 
 VOCAB, MAX_MODEL_LEN, WIDTH = 100, 512, 48
@@ -39,9 +40,10 @@ CARD = ModelCard(
 )
 
 
-def step(rows: list[tuple[int, int]]) -> StepColumns:
+def step(rows: list[tuple[int, int]], tells_prompt: bool = False) -> StepColumns:
     """Rows (start, num_new), all to be sampled; token ids count up."""
-    columns = make_columns(StepShape(StepKind.GENERATE, len(rows), sum(num_new for _, num_new in rows), 1))
+    num_tokens = sum(num_new for _, num_new in rows)
+    columns = make_columns(StepShape(StepKind.GENERATE, len(rows), num_tokens, 1, has_prompt_logprobs=tells_prompt))
     columns.start[:] = [start for start, _ in rows]
     columns.num_new[:] = [num_new for _, num_new in rows]
     columns.flags[:] = RowFlag.SAMPLE
@@ -58,6 +60,26 @@ def test_a_step_is_cut_without_losing_or_moving_a_token() -> None:
     assert positions.tolist() == token_positions(columns).tolist()
     sampled = [np.flatnonzero(part.flags & RowFlag.SAMPLE).tolist() for part in parts]
     assert sampled == [[0, 1], [], [2, 3]]
+
+
+def test_the_parts_of_a_step_tell_of_the_same_tokens() -> None:
+    """A prompt's log-probabilities: the token after a part's last one is the first of the row's next part."""
+    columns = step([(0, 5), (9, 1), (3, 12), (7, 1)], tells_prompt=True)
+    columns.flags[[0, 2, 3]] |= np.uint32(RowFlag.PROMPT_LOGPROBS)
+    columns.next_token[:] = [77, 0, -1, 88]
+    (whole,) = told_tokens(columns, 64)
+    begin = 0
+    tokens: list[int] = []
+    following: list[int] = []
+    for part in split_step(columns, 8):
+        for told in told_tokens(part, 3):
+            tokens += (told.tokens + begin).tolist()
+            following += told.following.tolist()
+            part.prompt_rank[told.tokens] = told.following
+        begin += len(part.token_ids)
+    assert tokens == whole.tokens.tolist() == [0, 1, 2, 3, 4, *range(6, 17), 18]
+    assert following == whole.following.tolist() == [1, 2, 3, 4, 77, *range(7, 18), 88]
+    assert columns.prompt_rank[whole.tokens].tolist() == following
 
 
 def test_a_step_that_fits_stays_whole() -> None:

@@ -5,11 +5,14 @@ import pytest
 from msgspec.structs import replace
 
 from ipc.errors import ProtocolError
-from ipc.fake_card import FAKE_EOS, fake_card
+from ipc.fake_card import FAKE_EOS, FAKE_VOCAB_SIZE, fake_card
 from ipc.kv_layout import kv_regions
 from ipc.step_layout import StepHeader, StepKind, StepShape, step_bytes, write_header
+from ipc.token_rules import TokenRules
 from tests.parity.plan_driver import PlanDriver, make_columns
-from workers.fake_model import FakeModel, fake_continuation, fake_score
+from tests.parity.ruled_driver import RuledDriver, RuledStream, Told
+from workers.fake_logprobs import fake_logprobs
+from workers.fake_model import FakeModel, fake_continuation, fake_embedding, fake_score, next_token, stream_hash
 
 CARD = replace(fake_card(0, "fake", "fake:generate", 0, block_size=4, created=0), num_pages=600)
 
@@ -70,6 +73,69 @@ def test_sampled_step_equals_the_oracle() -> None:
     assert columns.sampled[0] == fake_continuation(list(b"hello"), 1, seed=42, temperature=0.7)[0]
 
 
+def told_by_the_oracle(history: list[int], token: int, num_top: int) -> Told:
+    said = stream_hash(history)
+    found = fake_logprobs(said, next_token(said), token, num_top)
+    return Told(token, *found)
+
+
+def test_logprobs_equal_the_oracle() -> None:
+    streams = [
+        RuledStream(list(b"some prompt"), num_logprobs=3, num_prompt_logprobs=2),
+        RuledStream(list(b"another one"), temperature=0.5, seed=9, num_logprobs=0),
+        RuledStream(list(b"a third"), num_prompt_logprobs=300),
+    ]
+    RuledDriver([open_fake()], CARD, chunk=4).run(streams, 12)
+    for stream in streams:
+        assert stream.output == fake_continuation(stream.prompt, 12, stream.seed, stream.temperature, ignore_eos=True)
+        for position, told in enumerate(stream.told, len(stream.prompt)):
+            assert told == told_by_the_oracle(stream.tokens[:position], stream.tokens[position], stream.num_logprobs)
+            assert told.rank == 1 or stream.temperature > 0
+        for position, told in stream.prompt_told.items():
+            expected = told_by_the_oracle(stream.prompt[:position], stream.prompt[position], 300)
+            num_top = min(stream.num_prompt_logprobs, FAKE_VOCAB_SIZE)
+            assert told[:3] == expected[:3]
+            assert told.top_ids[:num_top] == expected.top_ids[:num_top]
+            assert told.top_logprobs[:num_top] == expected.top_logprobs[:num_top]
+    assert [len(stream.told) for stream in streams] == [12, 12, 0]
+    assert [len(stream.prompt_told) for stream in streams] == [10, 0, 6]
+
+
+def test_logprobs_are_such_of_a_distribution() -> None:
+    for history in (1, 1 << 40, 12345678901):
+        every = [fake_logprobs(history, 97, token, 0).logprob for token in range(FAKE_VOCAB_SIZE)]
+        assert all(logprob == np.float32(logprob) for logprob in every)
+        assert 0.5 < np.exp(every).sum() <= 1
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_rules_equal_the_oracle(seed: int) -> None:
+    prompt = [seed, *b"hello"]
+    allowed = np.array([5, 6, 7, FAKE_EOS], np.int32).tobytes()
+    cases = [
+        TokenRules(min_tokens=90, stop_ids=np.array([FAKE_EOS], np.int32).tobytes()),
+        TokenRules(allowed_ids=allowed),
+        TokenRules(grammar="not looked at", presence_penalty=1.0),
+    ]
+    streams = [RuledStream(prompt, rules, eos_ids=(FAKE_EOS,)) for rules in cases]
+    RuledDriver([open_fake()], CARD, chunk=3).run(streams, 100)
+    for stream, rules in zip(streams, cases, strict=True):
+        assert stream.output == fake_continuation(prompt, 100, rules=rules)
+    assert len(streams[0].output) > 90
+    assert set(streams[1].output) <= {5, 6, 7, FAKE_EOS}
+
+
+def test_a_history_that_is_not_the_pages_is_refused() -> None:
+    stream = RuledStream(list(b"some prompt"), TokenRules(min_tokens=1))
+    driver = RuledDriver([open_fake()], CARD, chunk=4)
+    driver.admit(stream, 5)
+    driver.step([stream])
+    stream.prompt[2] += 1
+    driver.step([stream])
+    with pytest.raises(ProtocolError, match="other tokens"):
+        driver.step([stream])
+
+
 def test_scores_equal_the_oracle() -> None:
     card = fake_card(0, "fake", "fake:score", 0, block_size=16, created=0)
     pairs = [[1, 2, 3], [7], [1, 2, 4]]
@@ -81,6 +147,19 @@ def test_scores_equal_the_oracle() -> None:
     FakeModel(card, 1).run(columns)
     assert columns.scores[:, 0].tolist() == [fake_score(pair) for pair in pairs]
     assert len(set(columns.scores[:, 0].tolist())) == 3
+
+
+def test_vectors_equal_the_oracle() -> None:
+    card = fake_card(0, "fake", "fake:embed", 0, block_size=16, created=0)
+    texts = [[1, 2, 3], [7]]
+    shape = StepShape(StepKind.SCORE, 2, 4, num_labels=card.num_labels)
+    block = memoryview(bytearray(step_bytes(shape)))
+    columns = write_header(block, StepHeader(1, 0, 1, shape))
+    columns.num_new[:] = [3, 1]
+    columns.token_ids[:] = np.concatenate(texts)
+    FakeModel(card, 1).run(columns)
+    assert columns.scores.tolist() == [fake_embedding(text, card.num_labels) for text in texts]
+    assert len(set(columns.scores.ravel().tolist())) > 60
 
 
 @pytest.mark.parametrize(

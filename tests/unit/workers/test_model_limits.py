@@ -64,5 +64,6 @@ def test_eos_is_what_all_files_say_together(tmp_path: Path) -> None:
 
 def test_default_sampling(tmp_path: Path) -> None:
     assert default_sampling(str(tmp_path)) == DefaultSampling()
-    (tmp_path / "generation_config.json").write_text(json.dumps({"temperature": 0.6, "top_k": 20}))
-    assert default_sampling(str(tmp_path)) == DefaultSampling(temperature=0.6, top_k=20)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"temperature": 0.6, "repetition_penalty": 1.1}))
+    assert default_sampling(str(tmp_path)) == DefaultSampling(temperature=0.6, repetition_penalty=1.1)
+    assert default_sampling(str(tmp_path), "vllm") == DefaultSampling()

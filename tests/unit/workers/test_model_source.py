@@ -6,7 +6,6 @@ import pytest
 
 from ipc.config import LoaderConfig, ModelSpec
 from ipc.errors import StartupError
-from workers.architecture_rules import task_of
 from workers.model_source import resolve_source
 
 
@@ -47,13 +46,3 @@ def test_a_hub_model_that_is_not_cached_offline(monkeypatch: pytest.MonkeyPatch,
     with pytest.raises(StartupError, match="local cache") as refused:
         resolve("nobody/no-such-model")
     assert "HF_HUB_OFFLINE" in refused.value.advice
-
-
-def test_tasks_follow_from_architectures() -> None:
-    assert task_of("small", "LlamaForCausalLM", "auto") == "generate"
-    assert task_of("small", "GPT2LMHeadModel", "generate") == "generate"
-    assert task_of("small", "BertForSequenceClassification", "auto") == "score"
-    with pytest.raises(StartupError, match="BertForMaskedLM"):
-        task_of("small", "BertForMaskedLM", "auto")
-    with pytest.raises(StartupError, match="for score, not for generate"):
-        task_of("small", "BertForSequenceClassification", "generate")
