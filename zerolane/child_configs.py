@@ -1,6 +1,7 @@
 """Each process' part of the settings, made from `ServeConfig`: what has the same name there is taken over as it is."""
 
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ def frontend_config(config: ServeConfig, seat: Seat, runtime_dir: Path) -> Front
         "runtime_dir": str(runtime_dir),
         "shutdown_timeout_s": config.shutdown_timeout,
         "version": __version__,
+        "api_key_digests": tuple(sha256(key.encode("utf-8", "surrogateescape")).hexdigest() for key in config.api_key),
     }
     return FrontendConfig(**_same_names(config, FrontendConfig) | own)
 

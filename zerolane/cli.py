@@ -6,20 +6,23 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec.structs import replace
-
 from ipc.config import ServeConfig
 from ipc.errors import StartupError, ZerolaneError
 from zerolane import __version__
 from zerolane.byte_sizes import parse_bytes
+from zerolane.config_file import FileSettings, read_config_file
 from zerolane.gpus import why_no_gpu
+from zerolane.key_sources import with_keys
 from zerolane.model_specs import model_specs
 from zerolane.operator_commands import add_operator_commands, run_operator_command
 from zerolane.options import BadOption, OptionParser, add_serve_options, serve_config
+from zerolane.tls import check_tls
 
 MAX_WORKERS = 64
 COMMANDS = ("serve", "scale", "restart", "drain", "status")
-ADMIN_KEY_VARIABLE = "ZEROLANE_ADMIN_KEY"  # unlike the flag, not shown to other users by ps
+_CONFIG_HELP = (
+    "YAML file with options by their long names, and the models as 'models: [...]'; the command line wins over it"
+)
 _MODEL_HELP = (
     "local folder, hub id, or the built-in fake:generate or fake:score; NAME= says what clients call it. "
     "Without any, the two tiny models that come with zerolane are served"
@@ -62,6 +65,7 @@ def _parser() -> OptionParser:
 
     serve = commands.add_parser("serve", help="start a server", allow_abbrev=False)
     serve.add_argument("model", nargs="*", metavar="[NAME=]MODEL", help=_MODEL_HELP)
+    serve.add_argument("--config", metavar="FILE", type=Path, help=_CONFIG_HELP)
     add_serve_options(serve)
 
     add_operator_commands(commands)
@@ -73,8 +77,11 @@ def _serve(options: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy would start a thread a core, here and in each child
     from zerolane.supervisor import Supervisor, say_error  # loads numpy: not needed by the other commands
 
-    config = _with_admin_key(serve_config(options))
-    specs = model_specs(options.model, config.served_model_name)
+    from_file = read_config_file(options.config) if options.config else FileSettings({}, [])
+    if vars(options).get("api_key", from_file.values.get("api_key")) in ([], ()):
+        raise BadOption("argument --api-key: an empty text is no key")  # --api-key "$KEY" without KEY opens no server
+    config = with_keys(serve_config(options, from_file.values))
+    specs = model_specs(options.model or from_file.models, config.served_model_name)
     _check_values(config)
     try:
         return Supervisor(config, specs).run()
@@ -83,23 +90,27 @@ def _serve(options: argparse.Namespace) -> int:
         return 1
 
 
-def _with_admin_key(config: ServeConfig) -> ServeConfig:
-    """The key from the environment where no flag says one. Children have no use for the variable."""
-    from_environment = os.environ.pop(ADMIN_KEY_VARIABLE, "")
-    return config if config.admin_key else replace(config, admin_key=from_environment)
-
-
 def _check_values(config: ServeConfig) -> None:
     """What a type and bounds cannot say. Raises BadOption."""
     try:
         parse_bytes(config.kv_cache_memory)
     except ValueError as error:
         raise BadOption(f"argument --kv-cache-memory: {error}") from error
-    if config.chat_template and not Path(config.chat_template).is_file():
+    if _looks_like_path(config.chat_template) and not Path(config.chat_template).is_file():
         raise BadOption(f"argument --chat-template: {config.chat_template!r} is not a file that exists")
+    if config.tool_parser_plugin and not Path(config.tool_parser_plugin).is_file():
+        raise BadOption(f"argument --tool-parser-plugin: {config.tool_parser_plugin!r} is not a file that exists")
+    if config.allow_credentials and "*" in config.allowed_origins:
+        raise BadOption("argument --allow-credentials: name the --allowed-origins; with * every page would have them")
     _check_workers(config)
+    check_tls(config)
     if config.device == "cuda" and (reason := why_no_gpu()):
         raise BadOption(f"argument --device: no GPU is usable: {reason}")
+
+
+def _looks_like_path(template: str) -> bool:
+    """Not a template in one line, and not the name of one of the model's own, such as tool_use."""
+    return "{" not in template and ("/" in template or "." in template)
 
 
 def _check_workers(config: ServeConfig) -> None:

@@ -12,7 +12,8 @@ from ipc.errors import StartupError
 from ipc.kv_layout import page_bytes
 from ipc.memory_available import memory_available
 from ipc.model_card import ModelCard
-from ipc.step_layout import StepKind, StepShape, step_bytes
+from ipc.step_layout import largest_generate_step, step_bytes
+from ipc.token_rules import ARENA_BYTES as RULES_BYTES
 from zerolane.byte_sizes import format_bytes
 from zerolane.worker_places import worker_places
 
@@ -24,13 +25,14 @@ _LEFT_FREE = 256 << 20  # bytes left for the processes themselves
 
 
 def arena_bytes(config: ServeConfig) -> int:
-    """Size of the step arena: the largest possible steps of one worker, and room for those of the others.
+    """Size of the step arena: the largest possible steps of one worker, room for those of the others, and the streams'
+    token rules.
 
     A spare has none before it is a worker.
     """
     width = -(-(config.max_model_len or _ASSUMED_MODEL_LEN) // config.block_size)
     wanted = _LARGEST_STEPS * _largest_step(config, width) + len(worker_places(config)) * _ROOM_PER_WORKER
-    return max(wanted, _SMALLEST_ARENA)
+    return max(wanted, _SMALLEST_ARENA) + RULES_BYTES
 
 
 def with_kv_pages(cards: Sequence[ModelCard], config: ServeConfig, kv_bytes: int) -> list[ModelCard]:
@@ -75,14 +77,15 @@ def _useful_bytes(card: ModelCard, config: ServeConfig) -> int:
 
 
 def _largest_step(config: ServeConfig, table_width: int) -> int:
-    shape = StepShape(StepKind.GENERATE, config.max_num_seqs, config.max_num_batched_tokens, table_width)
+    longest = table_width * config.block_size
+    shape = largest_generate_step(config.max_num_seqs, config.max_num_batched_tokens, table_width, longest)
     return step_bytes(shape)
 
 
 def _check_step_fits(card: ModelCard, config: ServeConfig, num_pages: int) -> None:
     """The arena must always have room for the steps of one worker, or its streams would wait for ever."""
     step = _largest_step(config, min(pages_per_stream(card), num_pages))
-    room = arena_bytes(config) // _LARGEST_STEPS
+    room = (arena_bytes(config) - RULES_BYTES) // _LARGEST_STEPS
     if step > room:
         raise StartupError(
             f"A full step of {card.name} takes {format_bytes(step)}; the memory for steps allows {format_bytes(room)}.",

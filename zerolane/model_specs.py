@@ -8,7 +8,7 @@ from ipc.config import ModelSpec
 from ipc.fake_card import FAKE_SOURCES
 from zerolane.options import BadOption
 
-TINY_MODELS = ("tiny-chat", "tiny-rerank")  # shipped beside this file; served when no MODEL is given
+TINY_MODELS = ("tiny-chat", "tiny-rerank", "tiny-embed")  # shipped beside this file; served when no MODEL is given
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _NAME = re.compile(r"\w[\w./:@-]{0,199}", re.ASCII)
 

@@ -1,19 +1,26 @@
 """The options of `zerolane serve`, derived from `ServeConfig`: one a field, with its bounds, help text and default.
 
-Nothing is written twice: a field added to `ServeConfig` is an option at once.
+Nothing is written twice: a field added to `ServeConfig` is an option at once, and a key of the config file.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, NoReturn, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, NoReturn, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta
 
 from ipc.config import ServeConfig
 
-_KIND_NAMES = {int: "an integer", float: "a number", str: "text"}
+TextList = tuple[str, ...]  # the one kind of setting with several values
+_KIND_NAMES: dict[Any, str] = {
+    int: "an integer",
+    float: "a number",
+    str: "text",
+    bool: "true or false",
+    TextList: "a list of texts",
+}
 
 
 class BadOption(ValueError):
@@ -43,51 +50,86 @@ def option_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def add_serve_options(parser: argparse.ArgumentParser) -> None:
-    """One option for every field of ServeConfig."""
+class Setting(NamedTuple):
+    """One field of ServeConfig."""
+
+    name: str
+    kind: Any
+    meta: Meta
+    default: object
+
+
+def settings() -> Iterator[Setting]:
+    """All of them, in the order of ServeConfig."""
     hints = get_type_hints(ServeConfig, include_extras=True)
     for field in msgspec.structs.fields(ServeConfig):
         kind, meta = get_args(hints[field.name])
-        _add_option(parser, field.name, kind, meta, field.default)
+        yield Setting(field.name, kind, meta, field.default)
 
 
-def serve_config(options: argparse.Namespace) -> ServeConfig:
-    """The frozen settings `options` say."""
-    values = {field.name: getattr(options, field.name) for field in msgspec.structs.fields(ServeConfig)}
-    return msgspec.convert(values, ServeConfig)
+def add_serve_options(parser: argparse.ArgumentParser) -> None:
+    """One option for every field of ServeConfig. What is not said is missing in what the parser returns."""
+    for setting in settings():
+        _add_option(parser, setting)
 
 
-def _add_option(parser: argparse.ArgumentParser, field: str, kind: Any, meta: Meta, default: object) -> None:
-    flag = option_name(field)
-    if kind is bool:
-        text = f"{meta.description} (default: {'on' if default else 'off'})"
-        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=text)
+def serve_config(options: argparse.Namespace, from_file: Mapping[str, object] | None = None) -> ServeConfig:
+    """The frozen settings: what `options` say, then the config file, then the defaults."""
+    typed = {name: value for name, value in vars(options).items() if name in ServeConfig.__struct_fields__}
+    return msgspec.convert({**(from_file or {}), **typed}, ServeConfig)
+
+
+def _add_option(parser: argparse.ArgumentParser, setting: Setting) -> None:
+    flag = option_name(setting.name)
+    text = help_text(setting).replace("%", "%%")
+    if setting.kind is bool:
+        parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=argparse.SUPPRESS, help=text)
         return
-    shown = f" (default: {default})" if default != "" else ""
     parser.add_argument(
         flag,
-        type=_converter(kind, meta),
-        default=default,
-        metavar=_placeholder(kind),
-        help=f"{meta.description}{shown}".replace("%", "%%"),
+        type=_converter(setting.kind, setting.meta),
+        action="extend" if setting.kind == TextList else "store",
+        default=argparse.SUPPRESS,
+        metavar=_placeholder(setting.kind),
+        help=text,
     )
+
+
+def help_text(setting: Setting) -> str:
+    """What it is for, and its default."""
+    shown = shown_default(setting)
+    return f"{setting.meta.description} (default: {shown})" if shown else str(setting.meta.description)
+
+
+def shown_default(setting: Setting) -> str:
+    """The default as one would type it; "" for an empty one."""
+    if isinstance(setting.default, bool):
+        return "on" if setting.default else "off"
+    return ",".join(setting.default) if isinstance(setting.default, tuple) else str(setting.default)
 
 
 def _converter(kind: Any, meta: Meta) -> Callable[[str], object]:
     """Turns the typed text into a value of `kind` within the bounds of `meta`."""
-    wanted = _wanted(kind, meta)
+    wanted = wanted_value(kind, meta)
     bounded: Any = Annotated[kind, meta]
 
     def convert(text: str) -> object:
         try:
-            return msgspec.convert(text, bounded, strict=False)
-        except msgspec.ValidationError:
+            return msgspec.convert(texts(text) if kind == TextList else text, bounded, strict=False)
+        except msgspec.MsgspecError:
             raise argparse.ArgumentTypeError(f"{text!r} is not {wanted}") from None
 
     return convert
 
 
-def _wanted(kind: Any, meta: Meta) -> str:
+def texts(text: str) -> list[str]:
+    """Several texts in one: a JSON list, as vLLM takes it, or with commas between. Raises MsgspecError."""
+    if text.startswith("["):
+        return msgspec.json.decode(text, type=list[str])
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def wanted_value(kind: Any, meta: Meta) -> str:
     """In words what a value must be: "an integer from 1 to 64"."""
     if get_origin(kind) is Literal:
         return "one of " + ", ".join(get_args(kind))
@@ -105,4 +147,4 @@ def _plain(bound: object) -> str:
 def _placeholder(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return "{" + ",".join(get_args(kind)) + "}"
-    return {int: "N", float: "X", str: "TEXT"}[kind]
+    return {int: "N", float: "X", str: "TEXT", TextList: "TEXT[,...]"}[kind]

@@ -75,7 +75,7 @@ class Supervisor:
         runtime_dir.check_base(self._base)
         house.listener = tcp_listener.listen(config.host, config.port)
         port = tcp_listener.bound_port(house.listener)
-        house.url = tcp_listener.url(config.host, port)
+        house.url = tcp_listener.url(config.host, port, bool(config.ssl_certfile))
         house.runtime_dir = runtime_dir.claim(self._base, port)
         self._operator = OperatorControl(house)
 

@@ -33,9 +33,10 @@ def bound_port(listener: socket.socket) -> int:
     return port
 
 
-def url(host: str, port: int) -> str:
-    """http://host:port, with brackets around an IPv6 address."""
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+def url(host: str, port: int, is_secure: bool = False) -> str:
+    """http://host:port or https://host:port, with brackets around an IPv6 address."""
+    scheme = "https" if is_secure else "http"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def _advice(error: OSError, port: int) -> str:

@@ -256,9 +256,14 @@ def pairs_about(rng: Random, subject: Subject, stage: Stage) -> list[Pair]:
     return pairs + [Pair(question, wrong_text(rng, subject, relation, stage), False) for _ in range(num_wrong)]
 
 
+def held_out_subject(rng: Random) -> Subject:
+    """A country that training never names, told apart from others of them and from made-up ones."""
+    return Subject(rng.choice(_HELD_OUT_COUNTRIES), _COUNTRY, _HELD_OUT_COUNTRIES)
+
+
 def held_out_pairs(rng: Random, count: int, stage: Stage) -> list[Pair]:
     """About `count` pairs on countries that training never names, told apart from each other and from made-up ones."""
     pairs: list[Pair] = []
     while len(pairs) < count:
-        pairs += pairs_about(rng, Subject(rng.choice(_HELD_OUT_COUNTRIES), _COUNTRY, _HELD_OUT_COUNTRIES), stage)
+        pairs += pairs_about(rng, held_out_subject(rng), stage)
     return pairs

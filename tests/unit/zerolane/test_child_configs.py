@@ -67,7 +67,13 @@ def test_the_loader_gets_the_models() -> None:
 @pytest.mark.parametrize("target", [FrontendConfig, SchedulerConfig, ForkServerConfig, WorkerConfig, LoaderConfig])
 def test_no_setting_of_a_process_is_forgotten(target: type[msgspec.Struct]) -> None:
     """What has a default in a process' config is either a setting of the same name, or named here."""
-    known = set(ServeConfig.__struct_fields__) | {"steps_in_flight", "fake_step_s", "version", "batch_heights"}
+    known = set(ServeConfig.__struct_fields__) | {
+        "steps_in_flight",
+        "fake_step_s",
+        "version",
+        "batch_heights",
+        "api_key_digests",
+    }
     with_default = {field.name for field in msgspec.structs.fields(target) if not field.required}
     assert with_default <= known
 

@@ -39,6 +39,11 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ["serve", "fake:generate", "--prefill-workers", "40", "--decode-workers", "40"],
         ["serve", "fake:generate", "--pools", "2"],
         ["status", "--port", "x"],
+        ["serve", "fake:generate", "--api-key", ""],
+        ["serve", "fake:generate", "--api-key-file", "/no/such/file"],
+        ["serve", "fake:generate", "--allow-credentials"],
+        ["serve", "fake:generate", "--ssl-certfile", "/no/such/file"],
+        ["serve", "--config", "/no/such/file"],
     ],
 )
 def test_bad_usage_is_exit_code_2_with_a_hint(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:

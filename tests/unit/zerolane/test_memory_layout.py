@@ -66,7 +66,7 @@ def test_one_stream_of_full_length_must_fit() -> None:
 
 
 def test_the_arena_holds_the_largest_steps() -> None:
-    assert arena_bytes(ServeConfig()) == 64 * MIB
+    assert arena_bytes(ServeConfig()) == (64 + 32) * MIB
     assert arena_bytes(ServeConfig(max_num_seqs=4096)) > 4 * 4096 * 131072 // 16 * 4
 
 

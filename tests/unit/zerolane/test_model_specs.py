@@ -49,11 +49,11 @@ def test_relative_folders_become_absolute(folder: Path, monkeypatch: pytest.Monk
 
 
 def test_without_any_the_tiny_models_are_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("tiny-chat", "tiny-rerank"):
+    for name in ("tiny-chat", "tiny-rerank", "tiny-embed"):
         (tmp_path / "tiny" / name).mkdir(parents=True)
         (tmp_path / "tiny" / name / "config.json").write_text("{}")
     monkeypatch.setattr(module, "__file__", str(tmp_path / "model_specs.py"))
-    assert [spec.name for spec in model_specs([])] == ["tiny-chat", "tiny-rerank"]
+    assert [spec.name for spec in model_specs([])] == ["tiny-chat", "tiny-rerank", "tiny-embed"]
 
 
 def test_served_model_name_renames_the_only_one() -> None:
