@@ -3,7 +3,9 @@
 import codecs
 from collections.abc import Sequence
 
-from frontend.tokenize import PairTokens, split_budget
+from frontend.detokenize import NONE_SHOWN, Detokenizer
+from frontend.encode_prefix import Side, cut_ids
+from frontend.tokenize import PairTokens, TokenSpan
 from ipc.fake_card import FAKE_EOS
 
 # ChatML, so that a fake chat reads like a real one; it mentions <tool_call> to make tool calls testable.
@@ -11,7 +13,7 @@ BYTE_CHAT_TEMPLATE = (
     "{% if tools %}<|tools|>{{ tools | tojson }} answer with <tool_call></tool_call>\n{% endif %}"
     "{% for message in messages %}<|{{ message.role }}|>{{ message.content }}"
     "{% for call in message.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}"
-    "\n{% endfor %}"
+    "{{ '\n' }}{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 
@@ -29,6 +31,8 @@ class ByteDetokenizer:
 class ByteTokenizer:
     """Follows `tokenize.Tokenizer`."""
 
+    special_tokens: tuple[str, ...] = ()  # the end of a sequence has no text
+
     def encode(self, text: str, add_special_tokens: bool) -> list[int]:
         """There are no special tokens to add: `add_special_tokens` changes nothing."""
         return list(text.encode())
@@ -36,10 +40,38 @@ class ByteTokenizer:
     def encode_pairs(self, pairs: Sequence[tuple[str, str]]) -> list[PairTokens]:
         return [PairTokens([*first.encode(), FAKE_EOS, *second.encode()], []) for first, second in pairs]
 
-    def encode_pair_truncated(self, pair: tuple[str, str], max_tokens: int) -> PairTokens:
-        first, second = (text.encode() for text in pair)
-        num_first, num_second = split_budget(len(first), len(second), max(0, max_tokens - 1))
-        return PairTokens([*first[:num_first], FAKE_EOS, *second[:num_second]], [])
+    def encode_prefix(
+        self, text: str, max_tokens: int, side: Side = "right", add_special_tokens: bool = False
+    ) -> list[int]:
+        """A character is at least one token."""
+        part = text[:max_tokens] if side == "right" else text[max(0, len(text) - max_tokens) :]
+        return cut_ids(list(part.encode()), max_tokens, side)
 
-    def detokenizer(self) -> ByteDetokenizer:
+    def join_pair(self, first: Sequence[int], second: Sequence[int]) -> PairTokens:
+        return PairTokens([*first, FAKE_EOS, *second], [])
+
+    @property
+    def num_pair_special(self) -> int:
+        return 1
+
+    def decode(self, token_ids: Sequence[int]) -> str:
+        return bytes(token for token in token_ids if token < FAKE_EOS).decode("utf-8", "replace")
+
+    def token_spelling(self, token_id: int) -> str:
+        return chr(token_id) if token_id < FAKE_EOS else "<eos>"
+
+    def encode_spans(self, text: str, add_special_tokens: bool) -> list[TokenSpan]:
+        return [
+            TokenSpan(token, chr(token), False, place, place + 1)
+            for place, char in enumerate(text)
+            for token in char.encode()
+        ]
+
+    def detokenizer(self, shown: frozenset[str] | None = NONE_SHOWN, after: Sequence[int] = ()) -> Detokenizer:
         return ByteDetokenizer()
+
+    def token_bytes(self, token_id: int) -> bytes:
+        return bytes([token_id]) if token_id < FAKE_EOS else b""
+
+    def token_id(self, token: str) -> int | None:
+        return None

@@ -1,21 +1,22 @@
-"""Messages to prompt text, through the model's Jinja template in transformers' sandbox.
+"""A model's chat template: which of its texts a request needs, and its rendering by transformers in its sandbox."""
 
-What templates expect differs a little from what the API takes: text parts are joined to one string, a call's
-arguments are an object and not JSON text, and fields that were not sent are absent.
-"""
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
-import orjson
 from jinja2 import TemplateError
 
-from frontend.parse_tool_calls import OPEN_TAG
-from frontend.schema_chat import Message, MessageToolCall, Tool
+from frontend.chat_messages import template_messages, template_tools, with_written_arguments
+from frontend.content_form import ContentForm, content_form
+from frontend.schema_chat import Message, Tool
+from ipc.config import ContentFormat
 from ipc.errors import ErrorCode, RequestError
 
+DEFAULT, TOOL_USE = "default", "tool_use"  # names that transformers knows
+
 # what a template can raise on a conversation it was not written for
-_TEMPLATE_FAILURES = (
+FAILURES = (
     TemplateError,
     TypeError,
     ValueError,
@@ -26,85 +27,143 @@ _TEMPLATE_FAILURES = (
     RecursionError,
 )
 
-Render = Callable[[list[dict[str, Any]], list[dict[str, Any]] | None, bool], str]
+
+@dataclass(frozen=True)
+class Rendering:
+    """What a template is filled in with, besides messages."""
+
+    tools: Sequence[Tool] = ()
+    documents: list[dict[str, Any]] | None = None
+    add_generation_prompt: bool = True
+    continue_final_message: bool = False
+    variables: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Filling:
+    """The same, as `transformers` takes it: plain data that can be sent to another process."""
+
+    source: str
+    messages: list[dict[str, Any]]
+    tools: list[dict[str, Any]] | None
+    documents: list[dict[str, Any]] | None
+    add_generation_prompt: bool
+    continue_final_message: bool
+    variables: dict[str, Any]  # special tokens of the tokenizer, and the request's own
+
+
+Render = Callable[[Filling], str]
 
 
 class ChatTemplate:
-    """One model's template. `render` fills it in; `source` is its text."""
+    """One model's templates, by name; most have one, "default". `special_tokens`: what templates call bos_token, ...
+    `render` fills one in. `form`: how messages are given to it; "auto" reads that from the template."""
 
-    def __init__(self, source: str, render: Render) -> None:
+    def __init__(
+        self,
+        sources: Mapping[str, str],
+        render: Render,
+        special_tokens: Mapping[str, Any] | None = None,
+        form: ContentFormat = "auto",
+    ) -> None:
+        self._sources = dict(sources)
         self._render = render
-        self._knows_developer = "developer" in source
-        self.writes_tool_calls = OPEN_TAG in source  # the model was taught the Hermes form of calls
+        self._special_tokens = dict(special_tokens or {})
+        self._form = form
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[Tool], add_generation_prompt: bool) -> str:
+    @property
+    def text(self) -> str:
+        """All sources."""
+        return "\n".join(self._sources.values())
+
+    def source(self, has_tools: bool) -> str:
+        """The template for a request, chosen as transformers does. Raises RequestError when none is the default."""
+        name = TOOL_USE if has_tools and TOOL_USE in self._sources else DEFAULT
+        if name not in self._sources:
+            message = f"The model has several chat templates and none is the default: {', '.join(self._sources)}."
+            raise RequestError(ErrorCode.INVALID_REQUEST, message, "messages")
+        return self._sources[name]
+
+    def prompt(self, messages: Sequence[Message], rendering: Rendering) -> str:
         """The prompt's text. Raises RequestError when the template refuses the conversation."""
-        turns = [_turn(message, place) for place, message in enumerate(messages)]
-        if not self._knows_developer:  # many templates drop roles they do not know without a word
-            turns = [turn | {"role": "system"} if turn["role"] == "developer" else turn for turn in turns]
-        offered = [_tool(tool) for tool in tools] or None
+        source = self.source(bool(rendering.tools))
         try:
-            return self._render(turns, offered, add_generation_prompt)
-        except _TEMPLATE_FAILURES as error:
-            message = f"The model's chat template cannot render these messages: {error}"
-            raise RequestError(ErrorCode.INVALID_REQUEST, message, "messages") from error
-
-
-def _turn(message: Message, place: int) -> dict[str, Any]:
-    turn: dict[str, Any] = {"role": message.role, "content": _content(message, place)}
-    if message.name is not None:
-        turn["name"] = message.name
-    if message.tool_call_id is not None:
-        turn["tool_call_id"] = message.tool_call_id
-    if message.reasoning_content is not None:
-        turn["reasoning_content"] = message.reasoning_content
-    if message.tool_calls:
-        turn["tool_calls"] = [
-            _call(call, f"messages[{place}].tool_calls[{number}]") for number, call in enumerate(message.tool_calls)
-        ]
-    return turn
-
-
-def _content(message: Message, place: int) -> str:
-    if message.content is None:
-        if message.role != "assistant":
-            param = f"messages[{place}].content"
-            raise RequestError(ErrorCode.INVALID_REQUEST, f"Missing required field '{param}'.", param)
-        return ""
-    if isinstance(message.content, str):
-        return message.content
-    texts: list[str] = []
-    for number, part in enumerate(message.content):
-        param = f"messages[{place}].content[{number}]"
-        if part.type != "text":
-            refusal = f"Content parts of type '{part.type[:64]}' are not supported yet; only 'text' is."
-            raise RequestError(ErrorCode.INVALID_REQUEST, refusal, f"{param}.type")
-        if part.text is None:
-            raise RequestError(ErrorCode.INVALID_REQUEST, f"Missing required field '{param}.text'.", f"{param}.text")
-        texts.append(part.text)
-    return "\n".join(texts)
-
-
-def _call(call: MessageToolCall, path: str) -> dict[str, Any]:
-    arguments = call.function.arguments
-    if isinstance(arguments, str) or arguments is None:
-        param = f"{path}.function.arguments"
+            form = content_form_of(source, self._form)
+        except FAILURES as error:
+            raise refused(error) from error
+        filling = self.filling(source, messages, rendering, form)
         try:
-            arguments = orjson.loads(arguments or "{}")
-        except orjson.JSONDecodeError:
-            raise RequestError(ErrorCode.INVALID_REQUEST, f"'{param}' is not valid JSON.", param) from None
-        if not isinstance(arguments, dict):
-            raise RequestError(ErrorCode.INVALID_REQUEST, f"'{param}' must be a JSON object.", param)
-    turn: dict[str, Any] = {"type": call.type, "function": {"name": call.function.name, "arguments": arguments}}
-    return turn if call.id is None else {"id": call.id} | turn
+            return self._render(filling)
+        except FAILURES as error:
+            return self._rendered_again(filling, error)
+
+    def filling(self, source: str, messages: Sequence[Message], rendering: Rendering, form: ContentForm) -> Filling:
+        """Raises RequestError for content that cannot be given to a template."""
+        return Filling(
+            source=source,
+            messages=template_messages(messages, form, knows_developer="developer" in source),
+            tools=template_tools(rendering.tools),
+            documents=rendering.documents,
+            add_generation_prompt=rendering.add_generation_prompt,
+            continue_final_message=rendering.continue_final_message,
+            variables=self._special_tokens | dict(rendering.variables),
+        )
+
+    def _rendered_again(self, filling: Filling, error: Exception) -> str:
+        """Some templates join the arguments of earlier calls to text: those need them as text."""
+        if isinstance(error, TypeError) and any("tool_calls" in turn for turn in filling.messages):
+            try:
+                return self._render(replace(filling, messages=with_written_arguments(filling.messages)))
+            except FAILURES:
+                pass  # the first error says more
+        raise refused(error) from error
 
 
-def _tool(tool: Tool) -> dict[str, Any]:
-    function: dict[str, Any] = {"name": tool.function.name}
-    if tool.function.description is not None:
-        function["description"] = tool.function.description
-    if tool.function.parameters is not None:
-        function["parameters"] = tool.function.parameters
-    if tool.function.strict is not None:
-        function["strict"] = tool.function.strict
-    return {"type": tool.type, "function": function}
+def refused(error: Exception) -> RequestError:
+    """What clients are told about a template's failure."""
+    message = f"The model's chat template cannot render these messages: {str(error)[:1024]}"
+    return RequestError(ErrorCode.INVALID_REQUEST, message, "messages")
+
+
+def render(filling: Filling) -> str:
+    """By transformers' own function. Raises one of FAILURES."""
+    # 1 s of import, needed only for checkpoints: the port is open long before
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    render_all: Any = render_jinja_template  # its annotations are wrong: it returns two lists
+    rendered, _ = render_all(
+        conversations=[filling.messages],
+        tools=filling.tools,
+        documents=filling.documents,
+        chat_template=filling.source,
+        continue_final_message=filling.continue_final_message,
+        add_generation_prompt=filling.add_generation_prompt,
+        **filling.variables,
+    )
+    text: str = rendered[0]
+    return text
+
+
+@lru_cache(maxsize=64)
+def content_form_of(source: str, option: ContentFormat) -> ContentForm:
+    """Raises jinja2's TemplateSyntaxError."""
+    if option == "string":
+        return ContentForm.TEXT
+    form = content_form(parse(source))
+    return form if option == "auto" or form is ContentForm.EITHER else ContentForm.PARTS
+
+
+def check(source: str) -> None:
+    """Raises TemplateSyntaxError for a template that cannot be compiled. For templates of the operator's only."""
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    _compile_jinja_template(source)  # transformers keeps the result for `render`
+
+
+def parse(source: str) -> Any:
+    """The syntax tree. Nothing is compiled, for Jinja computes constants when it compiles, and a stranger's may never
+    end. Raises TemplateSyntaxError."""
+    # transformers' environment knows tags that plain Jinja does not
+    from transformers.utils.chat_template_utils import _compile_jinja_template
+
+    return _compile_jinja_template("").environment.parse(source)

@@ -6,13 +6,19 @@ An unfinished character at the end of a stream is dropped, streaming or not.
 """
 
 import codecs
+import re
+from collections.abc import Mapping, Sequence, Set
 from typing import Protocol
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders
 from tokenizers.decoders import DecodeStream
 
 # A character has at most four bytes, so at most four tokens: what is undecided for longer is not text at all.
 MAX_UNDECIDED_TOKENS = 8
+REPLACEMENT = "\ufffd"
+
+_BYTE_PIECE = re.compile(r"<0x([0-9A-F]{2})>")
+NONE_SHOWN: frozenset[str] = frozenset()
 
 
 class Detokenizer(Protocol):
@@ -23,50 +29,87 @@ class Detokenizer(Protocol):
 
 
 class TokenBytes:
-    """The bytes of each token of a byte-level vocabulary, looked up when first met. One for all streams of a model."""
+    """The own bytes of each token, looked up when first met. One for all streams of a model."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._special = {index for index, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+        self.special = {
+            index: token.content for index, token in tokenizer.get_added_tokens_decoder().items() if token.special
+        }
+        self.is_byte_level = isinstance(tokenizer.decoder, decoders.ByteLevel)
         self._known: dict[int, bytes] = {}
 
     def __getitem__(self, token_id: int) -> bytes:
-        """Special tokens and ids without a token (padding rows of the output layer) have no bytes."""
+        """A special token's are its spelling; ids without a token (padding rows of the output layer) have none."""
         found = self._known.get(token_id)
         if found is None:
             found = self._known[token_id] = self._bytes_of(token_id)
         return found
 
     def _bytes_of(self, token_id: int) -> bytes:
-        token = None if token_id in self._special else self._tokenizer.id_to_token(token_id)
+        token = self._tokenizer.id_to_token(token_id)
         if token is None:
             return b""
-        try:
-            return bytes(_BYTE_OF_CHAR[char] for char in token)
-        except KeyError:  # an added token, spelled as plain text
+        if token_id in self.special:
             return token.encode()
+        return _byte_level_bytes(token) if self.is_byte_level else _piece_bytes(token)
+
+
+def _byte_level_bytes(token: str) -> bytes:
+    try:
+        return bytes(_BYTE_OF_CHAR[char] for char in token)
+    except KeyError:  # an added token, spelled as plain text
+        return token.encode()
+
+
+def _piece_bytes(token: str) -> bytes:
+    """SentencePiece's spelling: a visible space, and bytes by their numbers."""
+    byte = _BYTE_PIECE.fullmatch(token)
+    return bytes([int(byte[1], 16)]) if byte else token.replace("▁", " ").encode()
+
+
+class ShownBytes:
+    """What each token of a byte-level vocabulary adds to a text that hides some special tokens."""
+
+    def __init__(self, token_bytes: TokenBytes, shown: Set[str] | None = NONE_SHOWN) -> None:
+        """`shown`: the special tokens that are part of the text; None: all."""
+        self._token_bytes = token_bytes
+        hidden = [index for index, text in token_bytes.special.items() if shown is not None and text not in shown]
+        self._known: dict[int, bytes] = dict.fromkeys(hidden, b"")
+
+    def __getitem__(self, token_id: int) -> bytes:
+        found = self._known.get(token_id)
+        if found is None:
+            found = self._known[token_id] = self._token_bytes[token_id]
+        return found
 
 
 class ByteLevelDetokenizer:
     """Exact: the deltas together are the bytes of all tokens, decoded as one text with U+FFFD for what is no UTF-8."""
 
-    def __init__(self, token_bytes: TokenBytes) -> None:
-        self._token_bytes = token_bytes
+    def __init__(self, shown: ShownBytes) -> None:
+        self._shown = shown
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token_id: int) -> str:
-        return self._decoder.decode(self._token_bytes[token_id])
+        return self._decoder.decode(self._shown[token_id])
 
 
 class StreamDetokenizer:
     """Any other decoder of the tokenizers library: Metaspace with byte fallback, WordPiece, Unigram."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, shown: Mapping[int, str] | None = None, after: Sequence[int] = ()) -> None:
+        """`shown`: the special tokens that are part of the text, with their spelling. `after`: the tokens before the
+        first one; they decide whether a text that goes on begins with a space."""
         self._tokenizer = tokenizer
-        self._stream = DecodeStream(skip_special_tokens=True)
+        self._shown = shown or {}
+        self._stream = DecodeStream(ids=self._beginning(after), skip_special_tokens=True)
         self._undecided: list[int] = []
 
     def push(self, token_id: int) -> str:
+        special = self._shown.get(token_id)
+        if special is not None:
+            return (self._give_up() if self._undecided else "") + special
         self._undecided.append(token_id)
         try:
             text = self._stream.step(self._tokenizer, token_id)
@@ -85,6 +128,12 @@ class StreamDetokenizer:
         self._stream = DecodeStream(ids=self._undecided, skip_special_tokens=True)
         self._undecided = []
         return text
+
+    def _beginning(self, after: Sequence[int]) -> list[int]:
+        """The library would give these tokens out again if their own text ended inside a character."""
+        beginning = list(after[-MAX_UNDECIDED_TOKENS:])
+        text = self._tokenizer.decode(beginning, skip_special_tokens=True)
+        return [] if text.endswith(REPLACEMENT) else beginning
 
 
 def _byte_of_char() -> dict[str, int]:

@@ -6,11 +6,12 @@ What is lost on the way, the scheduler itself included, is asked for again (`sub
 
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from frontend.bugs import NOT_BUGS
+from frontend.drawn_logprobs import LogprobColumns
 from frontend.open_streams import OpenStreams
 from frontend.score_stream import ScoreStream
 from frontend.submissions import Submissions
@@ -19,7 +20,7 @@ from frontend.token_stream import TokenStream
 from ipc import fault_points
 from ipc.codec import Decoder
 from ipc.errors import ErrorCode, ProtocolError, RequestError
-from ipc.messages import Failed, FromScheduler, ScoreBatch, TokenBatch, Welcome
+from ipc.messages import Failed, FinishReason, FromScheduler, PromptLogprobs, ScoreBatch, TokenBatch, Welcome
 
 SCHEDULER_LOST = "The scheduler was lost several times while this request was open; please send it again."
 ANSWER_LOST = "Internal error: an answer of the scheduler was lost several times."
@@ -46,6 +47,8 @@ class SchedulerReceiver:
                 case TokenBatch():
                     fault_points.reach("frontend.received")
                     self._on_tokens(record)
+                case PromptLogprobs():
+                    self._on_prompt_logprobs(record)
                 case ScoreBatch():
                     self._on_scores(record)
                 case Failed():
@@ -81,8 +84,11 @@ class SchedulerReceiver:
     def _on_tokens(self, batch: TokenBatch) -> None:
         finished: list[int] = []
         unwanted: list[int] = []  # finished here, by a stop string or a bug, but not at the scheduler
-        for stream_id, position, token_id, finish, num_cached in _rows(
-            np.frombuffer(batch.stream_ids, "<u8").tolist(),
+        stream_ids = np.frombuffer(batch.stream_ids, "<u8").tolist()
+        columns = LogprobColumns(batch, len(stream_ids)) if batch.logprobs else None  # None: no row asked for any
+        for row, stream_id, position, token_id, finish, num_cached in _rows(
+            range(len(stream_ids)),
+            stream_ids,
             np.frombuffer(batch.positions, "<i4").tolist(),
             np.frombuffer(batch.token_ids, "<i4").tolist(),
             batch.finish,
@@ -91,12 +97,18 @@ class SchedulerReceiver:
             stream = self._streams.get(stream_id)
             if not isinstance(stream, TokenStream):
                 continue  # given up, or submitted again under another number
-            if position != stream.num_tokens and token_id >= 0:
+            if position != stream.num_tokens and finish != FinishReason.ABORT:
                 if position > stream.num_tokens:
                     self._lost_token(stream, position)
                 continue  # an earlier position: it came twice and counts once
+            if position == 0 and stream.misses_prompt:
+                self._lost_token(stream, position)
+                continue
             try:
-                stream.push(token_id, finish, num_cached)
+                if columns is None or stream.num_logprobs < 0:
+                    stream.push(token_id, finish, num_cached)
+                else:
+                    stream.push(token_id, finish, num_cached, columns.row(row, stream.num_logprobs))
             except NOT_BUGS:
                 raise
             except BaseException as error:  # noqa: BLE001 - the border of a stream: a bug in its text ends it alone
@@ -109,20 +121,27 @@ class SchedulerReceiver:
             self._streams.remove(finished)
             self._to_scheduler.abort(unwanted)
 
+    def _on_prompt_logprobs(self, record: PromptLogprobs) -> None:
+        stream = self._streams.get(record.stream_id)
+        if isinstance(stream, TokenStream) and not stream.push_prompt(record):
+            self._lost_token(stream, record.position)
+
     def _lost_token(self, stream: TokenStream, position: int) -> None:
         fields = {"stream": stream.stream_id, "expected": stream.num_tokens, "got": position}
         log.error("a token of a stream is missing", extra={"fields": fields})
         self._submissions.submit_again(stream, ErrorCode.STEP_FAILED, TOKEN_LOST)
 
     def _on_scores(self, batch: ScoreBatch) -> None:
-        for stream_id, pair_index, logit in _rows(
-            np.frombuffer(batch.stream_ids, "<u8").tolist(),
-            np.frombuffer(batch.pair_indexes, "<i4").tolist(),
-            np.frombuffer(batch.logits, "<f4").tolist(),  # one label a pair: others are refused at the door
+        stream_ids = np.frombuffer(batch.stream_ids, "<u8").tolist()
+        logits = np.frombuffer(batch.logits, "<f4").reshape(len(stream_ids), -1)  # ValueError if it does not go up
+        for stream_id, pair_index, row in _rows(
+            stream_ids, np.frombuffer(batch.pair_indexes, "<i4").tolist(), cast("Sequence[Any]", logits)
         ):
             stream = self._streams.get(stream_id)
             if isinstance(stream, ScoreStream):
-                stream.push(pair_index, logit)
+                if len(row) != stream.num_labels:
+                    raise ProtocolError(f"{len(row)} numbers for a pair, {stream.num_labels} expected")
+                stream.push(pair_index, row)
                 if stream.is_finished:
                     self._streams.remove([stream_id])
 

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 
 from frontend.from_scheduler import SchedulerReceiver
 from frontend.leaving import leave
+from frontend.load_text_models import load_text_models
 from frontend.serving import Serving
-from frontend.text_model import load_text_models
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import (
     Drain,
@@ -97,7 +97,7 @@ class SupervisorReceiver:
     async def _load(self, cards: Sequence[ModelCard]) -> None:
         """Loads the tokenizers while the loop goes on, and says so; without them this process is of no use."""
         try:
-            models = await asyncio.to_thread(load_text_models, cards, self._serving.config.chat_template)
+            models = await asyncio.to_thread(load_text_models, cards, self._serving.config)
         except StartupError as error:
             self._cannot_load(Fatal(str(error), error.advice))
             return

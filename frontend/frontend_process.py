@@ -8,19 +8,22 @@ Drain -> Drained -> Stop -> exit 0
 import os
 import signal
 import socket
+import ssl
 import sys
 
-from frontend import listening
+from frontend import constraint, listening
 from frontend.from_scheduler import SchedulerReceiver
 from frontend.from_supervisor import SupervisorReceiver, leave_orphaned
 from frontend.http_app import App, build_app
 from frontend.serving import Serving
 from ipc import fault_points
+from ipc.config import FrontendConfig
 from ipc.control_link import ControlLink, LinkClosed
 from ipc.control_messages import Fatal, StartFrontend, ToChild
 from ipc.errors import ZerolaneError
 from ipc.metrics_page import MetricsPage
 from ipc.process_log import configure
+from ipc.tls import server_context
 
 START_TIMEOUT_S = 30.0
 EXIT_FAILED = 1
@@ -45,11 +48,14 @@ def main(control_fd: int) -> int:
     listener = socket.socket(fileno=received.fds[0])
     try:
         serving = Serving(config, MetricsPage.attach(received.fds[1]))
-    except ZerolaneError as error:
+        tls = _tls(config)
+        if config.responses_store:
+            serving.responses.check()
+    except (ZerolaneError, OSError) as error:
         link.send(Fatal(str(error)))
         return EXIT_FAILED
     serving.metrics.reset_gauges()
-    return _serve(link, serving, listener)
+    return _serve(link, serving, listener, tls)
 
 
 def hide_torch() -> None:
@@ -59,7 +65,7 @@ def hide_torch() -> None:
     os.environ["TRANSFORMERS_NO_ADVISORY_WARNINGS"] = "1"  # or it says so on stderr
 
 
-def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket) -> int:
+def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket, tls: ssl.SSLContext | None) -> int:
     listening.use()
     app = build_app(serving)
     scheduler = SchedulerReceiver(serving.streams, serving.submissions, serving.to_scheduler)
@@ -76,12 +82,15 @@ def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket
 
     async def disconnect(app: App) -> None:
         serving.to_scheduler.close()
+        serving.responses.close()
+        constraint.close()
 
     app.register_listener(connect, "before_server_start")
     app.register_listener(say_ready, "after_server_start")
     app.register_listener(disconnect, "after_server_stop")
     app.run(
         sock=listener,
+        ssl=tls,
         single_process=True,
         access_log=False,
         motd=False,
@@ -89,3 +98,10 @@ def _serve(link: ControlLink[ToChild], serving: Serving, listener: socket.socket
         backlog=BACKLOG,
     )
     return supervisor.exit_status
+
+
+def _tls(config: FrontendConfig) -> ssl.SSLContext | None:
+    """None: plain HTTP. Raises OSError when the files are no longer what the supervisor saw at the start."""
+    if not config.ssl_certfile:
+        return None
+    return server_context(config.ssl_certfile, config.ssl_keyfile, config.ssl_ca_certs)

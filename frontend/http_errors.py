@@ -33,6 +33,9 @@ ERROR_FORMS: dict[ErrorCode, ErrorForm] = {
     ErrorCode.NO_WORKER: ErrorForm(503, "server_error", "no_worker"),
     ErrorCode.STEP_FAILED: ErrorForm(500, "server_error", "step_failed"),
     ErrorCode.NOT_READY: ErrorForm(503, "server_error", "not_ready"),
+    ErrorCode.DEADLINE_EXCEEDED: ErrorForm(504, "server_error", "deadline_exceeded"),
+    ErrorCode.RESPONSE_NOT_FOUND: ErrorForm(404, "invalid_request_error", None),
+    ErrorCode.STORE_FAILED: ErrorForm(503, "server_error", "store_failed"),
 }
 
 # What HTTP itself refuses, by status; anything else below 500 is an invalid request without a code.
@@ -79,9 +82,8 @@ def encode_error(body: dict[str, Any]) -> bytes:
     try:
         return orjson.dumps(body)
     except TypeError:
-        error = body["error"]
-        clean = {key: _clean(value) for key, value in error.items()}
-        return orjson.dumps({"error": clean})
+        clean = {key: _clean(value) for key, value in body["error"].items()}
+        return orjson.dumps(body | {"error": clean})
 
 
 def _clean(value: str | None) -> str | None:
@@ -89,7 +91,10 @@ def _clean(value: str | None) -> str | None:
 
 
 def error_headers(error: RequestError) -> dict[str, str]:
-    """Retry-After in whole seconds where coming back helps, else nothing."""
+    """Retry-After in whole seconds where coming back helps. OpenAI's and Anthropic's clients send what failed with 5xx
+    again by themselves; what was too slow would be too slow again."""
+    if error.code is ErrorCode.DEADLINE_EXCEEDED:
+        return {"x-should-retry": "false"}
     if ERROR_FORMS[error.code].status not in (429, 503):
         return {}
     seconds = max(MIN_RETRY_AFTER_S, math.ceil(error.retry_after_s or 0))

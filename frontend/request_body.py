@@ -28,7 +28,7 @@ def decode_body(body: bytes, schema: type[Request], unsupported: dict[str, tuple
     try:
         return msgspec.convert(fields, schema)
     except msgspec.ValidationError as error:
-        raise _invalid_field(str(error)) from None
+        raise invalid_field(str(error)) from None
     except RecursionError:
         raise _too_deep() from None
 
@@ -55,7 +55,7 @@ def _invalid_json(text: str, body: bytes, schema: type[Any]) -> RequestError:
         try:
             msgspec.json.decode(body, type=schema)
         except msgspec.DecodeError as error:
-            return _invalid_field(str(error))
+            return invalid_field(str(error))
         except (RecursionError, UnicodeDecodeError):  # further on: what was wrong first is told
             pass
     return RequestError(ErrorCode.INVALID_REQUEST, f"The body is not valid JSON: {what}.")
@@ -67,11 +67,12 @@ def _too_deep() -> RequestError:
     )
 
 
-def _invalid_field(text: str) -> RequestError:
-    """Turns "Expected `str`, got `int` - at `$.messages[0].role`" into a sentence and the param "messages[0].role"."""
+def invalid_field(text: str, inside: str = "") -> RequestError:
+    """Turns "Expected `str`, got `int` - at `$.messages[0].role`" into a sentence and the param "messages[0].role".
+    `inside`: the path of what `$` stands for, when that is not the body."""
     match = _PLACE.match(text)
     what, path = (match["what"], match["path"] or "$") if match else (text, "$")
-    param = path.removeprefix("$").removeprefix(".")
+    param = (inside + path.removeprefix("$")).removeprefix(".")
     missing = _MISSING.search(what)
     if missing:
         param = f"{param}.{missing['field']}" if param else missing["field"]

@@ -6,7 +6,9 @@ from uuid import uuid4
 from sanic import Request
 
 HEADER = "X-Request-Id"
-_SANE = re.compile(r"[\x21-\x7e]{1,128}")
+MAX_CHARS = 128
+PATTERN = r"[\x21-\x7e]{1,128}"  # printable ASCII without spaces
+_SANE = re.compile(PATTERN)
 
 
 def request_id(request: Request) -> str:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from frontend.logprob_rules import NO_LOGPROBS, LogprobRules
 from frontend.schema_fields import GenerateFields
 from ipc.errors import ErrorCode, RequestError
 from ipc.messages import SamplingParams
 from ipc.model_card import ModelCard
 
-MAX_STREAMS = 1024  # choices of one request, over all its prompts
 COMPLETIONS_MAX_TOKENS = 16  # OpenAI's default for /v1/completions; chat takes the rest of the context
 SEED_MASK = (1 << 63) - 1
 SEED_STRIDE = 0x9E3779B97F4A7C15  # odd, so the seeds of a request's choices all differ
@@ -22,35 +22,54 @@ class GenerateRules:
     """What holds for every stream of one request."""
 
     sampling: SamplingParams  # of choice 0
-    num_choices: int
+    num_choices: int  # of each prompt, in the reply
+    num_drawn: int  # of each prompt: more than `num_choices` when only the best are kept
     stops: tuple[str, ...]
     stop_token_ids: tuple[int, ...]
+    includes_stop: bool
     ignore_eos: bool
+    min_tokens: int
+    hides_special: bool
+    logprobs: LogprobRules
+    returns_token_ids: bool
     cache_salt: str
     priority: int
     stream: bool
     include_usage: bool
+    continuous_usage: bool
+
+    @property
+    def keeps_best(self) -> bool:
+        return self.num_drawn > self.num_choices
 
 
-def generate_rules(fields: GenerateFields, card: ModelCard) -> GenerateRules:
-    """Completes a request with the model's and the API's defaults. Raises RequestError."""
-    num_choices = fields.n or 1
-    if fields.best_of is not None and fields.best_of != num_choices:
-        raise RequestError(ErrorCode.INVALID_REQUEST, "'best_of' is not supported yet unless it equals 'n'.", "best_of")
+def generate_rules(
+    fields: GenerateFields, card: ModelCard, logprobs: LogprobRules = NO_LOGPROBS, stream: bool | None = None
+) -> GenerateRules:
+    """Completes a request with the model's and the API's defaults. `stream`: in the place of the request's. Raises
+    RequestError."""
+    streams = bool(fields.stream) if stream is None else stream
     for token_id in fields.stop_token_ids or ():
         check_token_id(token_id, card, "stop_token_ids")
     stop = fields.stop if fields.stop is not None else ()
-    stream = bool(fields.stream)
+    include_usage, continuous_usage = _usage_wanted(fields)
     return GenerateRules(
         sampling=_sampling(fields, card),
-        num_choices=num_choices,
+        num_choices=fields.n or 1,
+        num_drawn=_num_drawn(fields, streams),
         stops=(stop,) if isinstance(stop, str) else tuple(stop),
         stop_token_ids=tuple(fields.stop_token_ids or ()),
+        includes_stop=bool(fields.include_stop_str_in_output),
         ignore_eos=bool(fields.ignore_eos),
+        min_tokens=fields.min_tokens or 0,
+        hides_special=fields.skip_special_tokens is not False,
+        logprobs=logprobs,
+        returns_token_ids=bool(fields.return_token_ids),
         cache_salt=fields.cache_salt or "",
         priority=fields.priority or 0,
-        stream=stream,
-        include_usage=_include_usage(fields, stream),
+        stream=streams,
+        include_usage=include_usage,
+        continuous_usage=continuous_usage,
     )
 
 
@@ -102,11 +121,11 @@ def check_token_id(token_id: int, card: ModelCard, param: str) -> None:
         raise RequestError(ErrorCode.INVALID_REQUEST, message, param)
 
 
-def check_num_streams(num_prompts: int, num_choices: int, param: str) -> None:
-    """Raises RequestError when one request asks for too many choices in all."""
-    if num_prompts * num_choices > MAX_STREAMS:
-        message = f"{num_prompts} prompts with n={num_choices} are more than {MAX_STREAMS} choices in one request."
-        raise RequestError(ErrorCode.INVALID_REQUEST, message, param)
+def check_min_tokens(min_tokens: int, max_tokens: int) -> None:
+    """Raises RequestError when the least output is more than the most."""
+    if min_tokens > max_tokens:
+        message = f"'min_tokens' is {min_tokens}, but at most {max_tokens} tokens may be generated."
+        raise RequestError(ErrorCode.INVALID_REQUEST, message, "min_tokens")
 
 
 def token_column(token_ids: Sequence[int]) -> bytes:
@@ -114,32 +133,44 @@ def token_column(token_ids: Sequence[int]) -> bytes:
     return np.asarray(token_ids, np.dtype("<i4")).tobytes()
 
 
-def _sampling(fields: GenerateFields, card: ModelCard) -> SamplingParams:
-    default = card.default_sampling
-    seed = random.getrandbits(63) if fields.seed is None else fields.seed & SEED_MASK
-    return SamplingParams(
-        temperature=_first(fields.temperature, default.temperature, 1.0),
-        top_k=max(0, int(_first(fields.top_k, default.top_k, 0))),
-        top_p=_first(fields.top_p, default.top_p, 1.0),
-        min_p=_first(fields.min_p, default.min_p, 0.0),
-        seed=seed,
-    )
-
-
-def _first(asked: float | None, model_default: float | None, api_default: float) -> float:
+def first_said(asked: float | None, model_default: float | None, api_default: float) -> float:
+    """A number of the request, else of the model's own defaults, else of the API."""
     if asked is not None:
         return asked
     return api_default if model_default is None else model_default
 
 
-def _include_usage(fields: GenerateFields, stream: bool) -> bool:
+def _sampling(fields: GenerateFields, card: ModelCard) -> SamplingParams:
+    default = card.default_sampling
+    seed = random.getrandbits(63) if fields.seed is None else fields.seed & SEED_MASK
+    return SamplingParams(
+        temperature=first_said(fields.temperature, default.temperature, 1.0),
+        top_k=max(0, int(first_said(fields.top_k, default.top_k, 0))),
+        top_p=first_said(fields.top_p, default.top_p, 1.0),
+        min_p=first_said(fields.min_p, default.min_p, 0.0),
+        seed=seed,
+    )
+
+
+def _num_drawn(fields: GenerateFields, streams: bool) -> int:
+    num_choices = fields.n or 1
+    num_drawn = fields.best_of or num_choices
+    if num_drawn < num_choices:
+        message = f"'best_of' is {num_drawn}, but 'n' choices out of them are wanted, and n is {num_choices}."
+        raise RequestError(ErrorCode.INVALID_REQUEST, message, "best_of")
+    if num_drawn > num_choices and streams:
+        message = "'best_of' greater than 'n' cannot be streamed: which choices are best is known only at the end."
+        raise RequestError(ErrorCode.INVALID_REQUEST, message, "best_of")
+    return num_drawn
+
+
+def _usage_wanted(fields: GenerateFields) -> tuple[bool, bool]:
+    """Whether a streamed reply ends with its usage, and whether each chunk tells the usage so far."""
     options = fields.stream_options
     if options is None:
-        return False
-    if not stream:
+        return False, False
+    if not fields.stream:
         message = "Stream options can only be defined when 'stream' is true."
         raise RequestError(ErrorCode.INVALID_REQUEST, message, "stream_options")
-    if options.continuous_usage_stats:
-        message = "'stream_options.continuous_usage_stats' is not supported yet."
-        raise RequestError(ErrorCode.INVALID_REQUEST, message, "stream_options.continuous_usage_stats")
-    return bool(options.include_usage)
+    include_usage = bool(options.include_usage)
+    return include_usage, include_usage and bool(options.continuous_usage_stats)

@@ -2,33 +2,37 @@
 
 import time
 from collections.abc import AsyncGenerator, Sequence
-from typing import Any, cast
+from typing import Any
 from uuid import uuid4
 
 from sanic import HTTPResponse, Request
 
 from frontend import unsupported_fields
 from frontend.chunk_encoder import ChunkEncoder
-from frontend.generate import Choices, Prompt
+from frontend.completion_choice import CompletionChoice, CompletionForm
+from frontend.completion_prompts import CompletionPrompt, completion_prompts
+from frontend.constraint import constraint
+from frontend.deadline import deadline_of
+from frontend.detokenize import NONE_SHOWN
+from frontend.drawn_logprobs import SpelledPrompt, spell
+from frontend.generate import Choices, Order
 from frontend.http_reply import json_reply
+from frontend.logprob_rules import completion_logprobs
+from frontend.logprobs_body import TokenNames
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
 from frontend.request_id import request_id
-from frontend.request_rules import (
-    COMPLETIONS_MAX_TOKENS,
-    GenerateRules,
-    check_num_streams,
-    check_prompt,
-    check_token_id,
-    generate_rules,
-    output_limit,
-)
+from frontend.request_rules import GenerateRules, generate_rules
 from frontend.schema_completions import CompletionRequest
 from frontend.serving import Serving
 from frontend.sse import deliver
+from frontend.tenant import tenant_of
 from frontend.text_model import TextModel
-from frontend.tokenize import encode_text
-from ipc.errors import ErrorCode, RequestError
+from frontend.token_stream import TokenStream
+from frontend.tokenize import off_loop
+from frontend.usage_body import usage_body
+from frontend.worker_rules import worker_rules
+from ipc.token_rules import encode_rules
 
 ENDPOINT = "/v1/completions"
 
@@ -39,83 +43,102 @@ async def completions(serving: Serving, request: Request) -> HTTPResponse | None
     models = serving.models
     body = await read_body(request, serving.config.max_body_bytes)
     fields = decode_body(body, CompletionRequest, unsupported_fields.COMPLETIONS)
+    deadline_of(request).tighten(fields.timeout)
     model = models.pick(fields.model, "generate", ENDPOINT)
-    rules = generate_rules(fields, model.card)
-    prompts = await _prompts(fields, model, rules)
+    rules = generate_rules(fields, model.card, completion_logprobs(fields, serving.config.max_logprobs))
+    prompts = await completion_prompts(fields, model, rules.num_drawn)
+    order = await _order(fields, model, rules, request, len(body))
+    choices = Choices(serving, order, [prompt.prompt for prompt in prompts])
+    reply = _Reply(choices, fields, await _echoed(fields, order, prompts))
     await serving.to_scheduler.wait_for_scheduler()
-    with Choices(serving, model, prompts, rules, request_id(request)) as choices:
+    with choices:
         choices.submit()
-        reply_id, created = f"cmpl-{uuid4().hex}", int(time.time())
         if rules.stream:
-            encoder = ChunkEncoder(reply_id, "text_completion", created, model.card.name, rules.include_usage)
-            await deliver(request, _events(choices, encoder, rules.include_usage))
+            await deliver(request, reply.events())
             return None
-        await choices.finished()
-        return json_reply(_reply(choices, reply_id, created, model.card.name))
+        return json_reply(await reply.whole())
 
 
-async def _events(choices: Choices, encoder: ChunkEncoder, include_usage: bool) -> AsyncGenerator[bytes]:
-    while choices.is_open:
-        chunks: list[bytes] = []
-        for stream in await choices.changed():
-            text = stream.take_text()
-            if stream.finish_reason is None:
-                chunks.append(encoder.text(stream.choice, text))
-            else:
-                chunks.append(encoder.finish(stream.choice, text, stream.finish_reason, stream.stop_reason))
-        yield b"".join(chunks)
-    if include_usage:
-        yield encoder.usage(choices.usage())
+async def _order(
+    fields: CompletionRequest, model: TextModel, rules: GenerateRules, request: Request, num_chars: int
+) -> Order:
+    grammar = await constraint(fields, model, num_body_chars=num_chars)
+    asked = await off_loop(num_chars, lambda: encode_rules(worker_rules(fields, model, grammar)))
+    return Order(
+        model=model,
+        rules=rules,
+        request_id=request_id(request),
+        tenant=tenant_of(request, fields.user),
+        worker_rules=asked,
+        shown=NONE_SHOWN if rules.hides_special else None,
+        goes_on=not fields.suffix,
+        param="prompt",
+    )
 
 
-def _reply(choices: Choices, reply_id: str, created: int, model: str) -> dict[str, Any]:
-    return {
-        "id": reply_id,
-        "object": "text_completion",
-        "created": created,
-        "model": model,
-        "choices": [
-            {
-                "index": stream.choice,
-                "text": stream.take_text(),
-                "logprobs": None,
-                "finish_reason": stream.finish_reason,
-                "stop_reason": stream.stop_reason,
-            }
-            for stream in choices.streams
-        ],
-        "usage": choices.usage(),
-    }
+async def _echoed(
+    fields: CompletionRequest, order: Order, prompts: Sequence[CompletionPrompt]
+) -> list[SpelledPrompt | None]:
+    """For each prompt what of it stands before the completion's text."""
+    if not fields.echo:
+        return [None] * len(prompts)
+    num_tokens = sum(len(prompt.prompt.token_ids) for prompt in prompts)
+    return await off_loop(num_tokens, lambda: [_spelled(prompt, order) for prompt in prompts])
 
 
-async def _prompts(fields: CompletionRequest, model: TextModel, rules: GenerateRules) -> list[Prompt]:
-    """All prompts as token ids, checked against the model's limits. Raises RequestError naming the prompt."""
-    given, is_list = _as_list(fields.prompt)
-    check_num_streams(len(given), rules.num_choices, "prompt")
-    add_special_tokens = fields.add_special_tokens is not False
-    prompts: list[Prompt] = []
-    for number, one in enumerate(given):
-        param = f"prompt[{number}]" if is_list else "prompt"
-        if isinstance(one, str):
-            token_ids: Sequence[int] = await encode_text(model.tokenizer, one, add_special_tokens)
-        else:
-            token_ids = one
-            check_token_id(max(one, default=0), model.card, param)  # the schema refuses negative ones
-        check_prompt(token_ids, param)
-        limit = output_limit(len(token_ids), fields.max_tokens, COMPLETIONS_MAX_TOKENS, model.card, "prompt", param)
-        prompts.append(Prompt(token_ids, limit))
-    return prompts
+def _spelled(prompt: CompletionPrompt, order: Order) -> SpelledPrompt:
+    spelled = spell(prompt.prompt.token_ids, order.model.tokenizer, order.shown)
+    return spelled if prompt.text is None else spelled._replace(text=prompt.text)
 
 
-def _as_list(prompt: str | list[Any]) -> tuple[list[str | list[int]], bool]:
-    """The prompts, and whether the request gave a list of them. One list of token ids is one prompt."""
-    if isinstance(prompt, str):
-        return [prompt], False
-    if not prompt:
-        raise RequestError(ErrorCode.INVALID_REQUEST, "'prompt' is an empty list.", "prompt")
-    if all(isinstance(part, int) for part in prompt):
-        return [prompt], False
-    if any(isinstance(part, int) for part in prompt):
-        message = "'prompt' mixes token ids with texts or lists; give one list of token ids, or a list of prompts."
-        raise RequestError(ErrorCode.INVALID_REQUEST, message, "prompt")
-    return cast("list[str | list[int]]", prompt), True
+class _Reply:
+    """What one request is answered, in parts or whole."""
+
+    def __init__(self, choices: Choices, fields: CompletionRequest, echoed: Sequence[SpelledPrompt | None]) -> None:
+        rules = choices.order.rules
+        self._choices = choices
+        self._echoed = echoed
+        self._form = CompletionForm(
+            names=TokenNames(choices.order.model.tokenizer, bool(fields.return_tokens_as_token_ids)),
+            num_logprobs=rules.logprobs.num_output,
+            num_prompt_logprobs=-1 if fields.prompt_logprobs is None else fields.prompt_logprobs,
+            tells_token_ids=rules.returns_token_ids,
+        )
+        self._head = (f"cmpl-{uuid4().hex}", "text_completion", int(time.time()), choices.order.model.card.name)
+
+    async def events(self) -> AsyncGenerator[bytes]:
+        """The chunks, several at a time when they come together."""
+        choices, rules = self._choices, self._choices.order.rules
+        encoder = ChunkEncoder(*self._head, rules.include_usage)
+        parts = [self._choice(stream) for stream in choices.streams]
+        tells_prompt = rules.logprobs.num_prompt >= 0
+        while choices.is_open:
+            changed = await choices.changed()
+            if tells_prompt:
+                for stream in changed:
+                    await parts[stream.choice].prepare()
+            if rules.continuous_usage:
+                encoder.show_usage(usage_body(choices.usage()))
+            yield b"".join([parts[stream.choice].chunk(encoder) for stream in changed])
+        if rules.include_usage:
+            yield encoder.usage(usage_body(choices.usage()))
+
+    async def whole(self) -> dict[str, Any]:
+        """The body, when every choice has ended."""
+        streams = await self._choices.finished()
+        return await off_loop(self._choices.num_told, lambda: self._body(streams))
+
+    def _body(self, streams: Sequence[TokenStream]) -> dict[str, Any]:
+        reply_id, kind, created, model = self._head
+        return {
+            "id": reply_id,
+            "object": kind,
+            "created": created,
+            "model": model,
+            "choices": [self._choice(stream).reply(index) for index, stream in enumerate(streams)],
+            "usage": usage_body(self._choices.usage()),
+        }
+
+    def _choice(self, stream: TokenStream) -> CompletionChoice:
+        prompt = stream.choice // self._choices.order.rules.num_drawn
+        return CompletionChoice(stream, self._choices, self._form, prompt, self._echoed[prompt])

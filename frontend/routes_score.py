@@ -1,8 +1,8 @@
-"""POST /v1/score and /score: a cross-encoder's score for each pair of texts, from 0 to 1."""
+"""POST /v1/score and /score: how well the texts of each pair go together."""
 
 import time
-from collections.abc import Sequence
-from typing import Any, cast
+from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 from uuid import uuid4
 
 import numpy as np
@@ -10,86 +10,91 @@ from sanic import HTTPResponse, Request
 
 from frontend import unsupported_fields
 from frontend.http_reply import json_reply
-from frontend.read_body import read_body
-from frontend.request_body import check_content_type, decode_body
-from frontend.request_id import request_id
-from frontend.schema_score import ScoreRequest
-from frontend.score_pairs import PackedPairs, make_pairs, pack_pairs
-from frontend.score_stream import ScoreStream
+from frontend.label_activation import activated
+from frontend.pair_request import PairWork, limits_of, pair_work, pick_scorer, read_fields, scored_in_time
+from frontend.schema_score import ScoreRequest, plain_texts, spelling_of
+from frontend.score_pairs import make_pairs
+from frontend.score_work import RawScores, ScoreWork
 from frontend.serving import Serving
-from frontend.stream_group import StreamGroup
-from frontend.text_model import TextModel
-from frontend.tokenize import off_loop
-from ipc.errors import ErrorCode, RequestError
-from ipc.messages import SubmitScore
+from frontend.sse import deliver, event
 
 ENDPOINT = "/v1/score"
 
+Score = float | list[float]
 
-async def score(serving: Serving, request: Request) -> HTTPResponse:
+
+async def score(serving: Serving, request: Request) -> HTTPResponse | None:
     """Scores all pairs of the request."""
-    check_content_type(request.headers.get("content-type"))
-    models = serving.models
-    body = await read_body(request, serving.config.max_body_bytes)
-    fields = decode_body(body, ScoreRequest, unsupported_fields.SCORE)
-    model = models.pick(fields.model, "score", ENDPOINT)
-    if model.card.num_labels != 1:
-        message = f"The model '{model.card.name}' has {model.card.num_labels} labels; only models with one can score."
-        raise RequestError(ErrorCode.INVALID_REQUEST, message, "model")
-    texts = make_pairs(fields.text_1, fields.text_2)
-    truncate = fields.truncate_prompt_tokens
-    pairs = await off_loop(len(body), lambda: pack_pairs(texts, model, truncate))
-    await serving.to_scheduler.wait_for_scheduler()
-    logits = await _scored(serving, model, pairs, fields.priority or 0, request_id(request))
-    return json_reply(_reply(logits, model.card.name, serving.config.score_format == "float"))
+    fields = await read_fields(serving, request, ScoreRequest, unsupported_fields.SCORE)
+    params = spelling_of(fields)
+    first, second = (plain_texts(getattr(fields, param), param) for param in params)
+    pairs = make_pairs(first, second, params)
+    model = pick_scorer(serving, fields.model, ENDPOINT)
+    work = await pair_work(serving, request, fields, model, pairs, limits_of(fields), params)
+    reply = ScoreReply(work, serving.config.score_format == "float")
+    with work.submit(tells_each=bool(fields.stream)) as running:
+        if fields.stream:
+            await deliver(request, _events(running, reply))
+            return None
+        is_complete = await scored_in_time(request, running)
+        return json_reply(reply.whole(running, len(pairs), is_complete))
 
 
-async def _scored(
-    serving: Serving, model: TextModel, pairs: PackedPairs, priority: int, http_request_id: str
-) -> list[float]:
-    """The raw scores, in order. Leaving early gives the work up."""
-    group: StreamGroup[ScoreStream] = StreamGroup(tells_text=False)
-    submit = SubmitScore(
-        stream_id=0,
-        request_id=http_request_id,
-        model=model.card.index,
-        lengths=pairs.lengths,
-        token_ids=pairs.token_ids,
-        token_type_ids=pairs.type_ids,
-        priority=priority,
-    )
-    stream = ScoreStream(submit, group)
-    try:
-        serving.submissions.open(stream)
-        while not stream.is_finished:
-            await group.changed()
-    finally:
-        serving.submissions.close([stream])
-    if stream.error is not None:
-        raise stream.error
-    if not np.isfinite(stream.logits).all():
-        raise RequestError(ErrorCode.STEP_FAILED, "The model's score of a pair is not a finite number.")
-    return cast("list[float]", stream.logits.tolist())
+async def _events(running: ScoreWork, reply: "ScoreReply") -> AsyncGenerator[bytes]:
+    """Items in the order in which the scores come, several an event; then one event with the usage."""
+    told = np.zeros(len(running.has_come()), np.bool_)
+    while not told.all():
+        await running.changed()
+        new = np.flatnonzero(running.has_come() & ~told)
+        if len(new):
+            told[new] = True
+            yield event(reply.chunk(reply.items(new.tolist(), running.scores(new))))
+    yield event(reply.chunk([]) | {"usage": reply.usage()})
 
 
-def _reply(logits: Sequence[float], model: str, as_float: bool) -> dict[str, Any]:
-    """The specification's shape: `score` is a list with one number; `as_float`: today's vLLM, a plain number."""
-    scores = [sigmoid(logit) for logit in logits]
-    return {
-        "id": f"score-{uuid4().hex}",
-        "object": "list",
-        "created": int(time.time()),
-        "model": model,
-        "data": [
-            {"index": index, "object": "score", "score": one if as_float else [one]} for index, one in enumerate(scores)
-        ],
-        "usage": {},
-    }
+class ScoreReply:
+    """The shapes of an answer. `as_float`: today's vLLM's, where a score is a plain number and the usage is counted,
+    else the specification's, where it is a list with one number and there is no usage."""
 
+    def __init__(self, work: PairWork, as_float: bool) -> None:
+        self._work = work
+        self._as_float = as_float
+        self._id = f"score-{uuid4().hex}"
+        self._created = int(time.time())
 
-def sigmoid(logit: float) -> float:
-    """1 / (1 + exp(-logit)) in double precision: single precision would call all above 17 the same."""
-    if logit >= 0:
-        return float(1.0 / (1.0 + np.exp(-logit)))
-    weight = float(np.exp(logit))
-    return weight / (1.0 + weight)
+    def whole(self, running: ScoreWork, num_pairs: int, is_complete: bool) -> dict[str, Any]:
+        """All items by index; `is_complete` false: null for the scores that have not come, and a mark."""
+        come = np.flatnonzero(running.has_come())
+        items = self.items(come.tolist(), running.scores(come))
+        if not is_complete:
+            known = {item["index"]: item for item in items}
+            items = [
+                known.get(index) or {"index": index, "object": "score", "score": None} for index in range(num_pairs)
+            ]
+        usage = self.usage() if self._as_float else {}
+        body = self._head("list") | {"data": items, "usage": usage}
+        return body if is_complete else body | {"partial": True}
+
+    def items(self, indexes: Sequence[int], raw: RawScores) -> list[dict[str, Any]]:
+        """The score objects of these pairs; `raw` in the same order."""
+        rows = activated(raw, self._work.activation).tolist()
+        return [
+            {"index": index, "object": "score", "score": self._shaped(row)}
+            for index, row in zip(indexes, rows, strict=True)
+        ]
+
+    def chunk(self, items: list[dict[str, Any]]) -> dict[str, Any]:
+        """One event of a stream."""
+        return self._head("score.chunk") | {"data": items}
+
+    def usage(self) -> dict[str, int]:
+        """Counted, special tokens included."""
+        num_tokens = self._work.sequences.num_tokens
+        return {"prompt_tokens": num_tokens, "total_tokens": num_tokens, "completion_tokens": 0}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self._id, "object": kind, "created": self._created, "model": self._work.model.card.name}
+
+    def _shaped(self, row: list[float]) -> Score:
+        """Several labels are a list in either form."""
+        return row[0] if self._as_float and len(row) == 1 else row

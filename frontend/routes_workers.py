@@ -6,7 +6,6 @@ import msgspec
 from sanic import HTTPResponse, Request
 from sanic.exceptions import SanicException
 
-from frontend.admin_key import check_admin
 from frontend.http_reply import json_reply
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
@@ -23,14 +22,12 @@ CONFLICT = 409
 
 async def show_workers(serving: Serving, request: Request) -> HTTPResponse:
     """What `zerolane status --json` shows, except the processes' memory."""
-    check_admin(request, serving.config.admin_key)
     reply = await ask(serving.config.runtime_dir, AskStatus(), STATUS_TIMEOUT_S)
     return json_reply(_fields(reply))
 
 
 async def scale_workers(serving: Serving, request: Request) -> HTTPResponse:
     """Answers when exactly so many serve. 409 when the supervisor refuses, or cannot do all of it."""
-    check_admin(request, serving.config.admin_key)
     check_content_type(request.headers.get("content-type"))
     wanted = decode_body(await read_body(request, serving.config.max_body_bytes), ScaleRequest, {})
     if wanted == ScaleRequest():

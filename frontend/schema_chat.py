@@ -4,16 +4,20 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
-from frontend.schema_fields import GenerateFields, MaxTokens
+from frontend.schema_fields import GenerateFields, MaxTokens, NumLogprobs
 
-Role = Literal["system", "developer", "user", "assistant", "tool"]
+Role = Literal["system", "developer", "user", "assistant", "tool", "function"]
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+MAX_MESSAGES = 16_384  # some templates go through all messages for each of them
 
 
 class ContentPart(Struct, frozen=True):
-    """One part of a message. Only text parts are supported yet; `request_rules.py` refuses the others by name."""
+    """One part of a message: text in one of its spellings. `chat_messages.py` refuses the others by name."""
 
     type: str
     text: str | None = None
+    refusal: str | None = None
 
 
 class FunctionCall(Struct, frozen=True):
@@ -40,6 +44,9 @@ class Message(Struct, frozen=True):
     tool_calls: list[MessageToolCall] | None = None
     tool_call_id: str | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None  # the newer name of the same
+    refusal: str | None = None
+    function_call: FunctionCall | None = None  # OpenAI's old form of one tool call
 
 
 class ToolFunction(Struct, frozen=True):
@@ -61,10 +68,18 @@ class Tool(Struct, frozen=True):
 class ChatRequest(GenerateFields, frozen=True, kw_only=True):
     """A conversation to go on with."""
 
-    messages: Annotated[list[Message], Meta(min_length=1)]
+    messages: Annotated[list[Message], Meta(min_length=1, max_length=MAX_MESSAGES)]
     max_completion_tokens: MaxTokens | None = None
-    tools: list[Tool] | None = None
-    tool_choice: str | dict[str, Any] | None = None
+    logprobs: bool | None = None
+    top_logprobs: NumLogprobs | None = None
+    tools: Annotated[list[Tool], Meta(max_length=1024)] | None = None
+    tool_choice: str | dict[str, Any] | None = None  # read by forced_calls.py
     parallel_tool_calls: bool | None = None
     add_generation_prompt: bool | None = None
+    continue_final_message: bool | None = None
     add_special_tokens: bool | None = None
+    documents: list[dict[str, Any]] | None = None
+    chat_template: str | None = None  # only with --trust-request-chat-template
+    chat_template_kwargs: dict[str, Any] | None = None  # more variables for the template
+    reasoning_effort: ReasoningEffort | None = None
+    include_reasoning: bool | None = None  # false: the model's thinking is not sent

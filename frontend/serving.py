@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable
 from enum import Enum, auto
 
+from frontend.api_keys import ApiKeys
 from frontend.open_streams import OpenStreams
+from frontend.responses.background import BackgroundRuns
+from frontend.responses.store import ResponseStore
 from frontend.submissions import Submissions
 from frontend.text_model import TextModels
 from frontend.to_scheduler import ToScheduler
@@ -37,9 +40,12 @@ class Serving:
         self.config = config
         self.page = page
         self.metrics: MetricsWriter = page.writer(config.metrics_slot)
+        self.api_keys = ApiKeys(config.api_key_digests)
         self.streams = OpenStreams()
         self.to_scheduler = ToScheduler(config.scheduler_address, config.frontend_id, config.epoch)
         self.submissions = Submissions(self.streams, self.to_scheduler)
+        self.responses = ResponseStore(config)
+        self.background = BackgroundRuns(self.responses)
         self.phase = Phase.LOADING
         self.not_ready_reason: str | None = LOADING  # None: every model answers
         self.num_open_requests = 0

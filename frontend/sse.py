@@ -1,16 +1,20 @@
-"""Server-sent events: one `data:` line a chunk, `data: [DONE]` always last, also after an error.
-
-The reply begins with its first event, so a request that fails before that still gets its true HTTP status.
+"""Server-sent events: the reply begins with its first event, so a request that fails before still gets its true HTTP
+status. While a stream has nothing to say for long, a comment goes out, so that no proxy cuts the connection; a failure
+after that is told by an event, as any failure after the first event.
 """
 
-from collections.abc import AsyncGenerator
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from sanic import HTTPResponse, Request
 
 from frontend.bugs import NOT_BUGS
-from frontend.http_errors import encode_error, request_error_body
+from frontend.deadline import deadline_of
+from frontend.error_style import ErrorStyle, in_style
+from frontend.http_errors import ERROR_FORMS, encode_error, request_error_body
 from frontend.http_reply import internal_error_body
 from frontend.request_id import request_id
 from frontend.request_log import log_bug
@@ -19,39 +23,112 @@ from ipc.errors import RequestError
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # proxies must pass each event on at once
 DONE = b"data: [DONE]\n\n"
+KEEP_ALIVE = b": keep-alive\n\n"
+
+
+@dataclass(frozen=True)
+class EventForm:
+    """How an API's streams say what is not an answer."""
+
+    error: Callable[[bytes], bytes]  # from an encoded error body to its event
+    end: bytes = DONE  # always the last bytes, also after an error
+    keep_alive: bytes = KEEP_ALIVE
+    error_style: ErrorStyle = ErrorStyle.OPENAI
+
+
+def _data(body: bytes) -> bytes:
+    return b"data: " + body + b"\n\n"
+
+
+OPENAI_EVENTS = EventForm(_data)
+ANTHROPIC_EVENTS = EventForm(
+    lambda body: b"event: error\n" + _data(body),
+    end=b"",
+    keep_alive=b'event: ping\ndata: {"type":"ping"}\n\n',
+    error_style=ErrorStyle.ANTHROPIC,
+)
 
 
 def event(body: dict[str, Any]) -> bytes:
     """One event."""
-    return b"data: " + orjson.dumps(body) + b"\n\n"
+    return _data(orjson.dumps(body))
 
 
-async def deliver(request: Request, events: AsyncGenerator[bytes]) -> None:
-    """Sends what `events` yields (one or several whole events each time), then DONE.
+async def deliver(request: Request, events: AsyncGenerator[bytes], form: EventForm = OPENAI_EVENTS) -> None:
+    """Sends what `events` yields (one or several whole events each time), then the form's end.
 
     `send` waits while the client's buffers are full; meanwhile text gathers in the streams. Raises RequestError only
     before anything was sent; `events` is closed in any case.
     """
-    reply: HTTPResponse | None = None
-    last = DONE
+    reply = _Reply(request)
+    interval_s: float = request.app.config.SSE_KEEP_ALIVE_S
+    comments = asyncio.create_task(reply.send_comments(form.keep_alive, interval_s)) if interval_s > 0 else None
+    last = form.end
     try:
-        async for data in events:
-            if reply is None:
-                reply = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
-            await reply.send(data)
-    except RequestError as error:
-        if reply is None:
-            raise
-        last = b"data: " + encode_error(request_error_body(error)) + b"\n\n" + DONE
+        async with deadline_of(request).guard():
+            async for data in events:
+                await reply.send(data)
+        await reply.stop_comments()
     except NOT_BUGS:
         raise
     except BaseException as error:  # the border of a request whose status is already sent
-        if reply is None:
+        if not await reply.stop_comments():
             raise
-        log_bug(request_id(request), request.path, error)
-        last = event(internal_error_body(request_id(request))) + DONE
+        last = _error_event(error, request, form) + form.end
     finally:
+        if comments is not None:
+            comments.cancel()
         await events.aclose()
-    if reply is None:
-        reply = await request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
-    await reply.send(last, end_stream=True)
+    await reply.end(last)
+
+
+class _Reply:
+    """The stream of one request. The answer and the comments go through here, one whole event at a time."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._reply: HTTPResponse | None = None
+        self._turn = asyncio.Lock()
+        self._wants_comments = True
+        self._sent_at = asyncio.get_running_loop().time()
+
+    async def send(self, data: bytes) -> None:
+        async with self._turn:
+            await (await self._begun()).send(data)
+            self._sent_at = asyncio.get_running_loop().time()
+
+    async def end(self, data: bytes) -> None:
+        """Sends the last bytes, which may be none."""
+        async with self._turn:
+            await (await self._begun()).send(data, end_stream=True)
+
+    async def send_comments(self, comment: bytes, interval_s: float) -> None:
+        """Sends `comment` whenever nothing was sent for the interval."""
+        loop = asyncio.get_running_loop()
+        while self._wants_comments:
+            if (wait_s := self._sent_at + interval_s - loop.time()) > 0:
+                await asyncio.sleep(wait_s)
+            elif not self._turn.locked():
+                await self.send(comment)
+            else:
+                self._sent_at = loop.time()  # something waits for the client's buffers: it hears enough
+
+    async def stop_comments(self) -> bool:
+        """Waits for one that is being sent. Returns whether the HTTP status is out."""
+        async with self._turn:
+            self._wants_comments = False
+            return self._reply is not None
+
+    async def _begun(self) -> HTTPResponse:
+        if self._reply is None:
+            self._reply = await self._request.respond(headers=HEADERS, content_type=CONTENT_TYPE)
+        return self._reply
+
+
+def _error_event(error: BaseException, request: Request, form: EventForm) -> bytes:
+    if isinstance(error, RequestError):
+        body, status = request_error_body(error), ERROR_FORMS[error.code].status
+    else:
+        log_bug(request_id(request), request.path, error)
+        body, status = internal_error_body(request_id(request)), 500
+    return form.error(encode_error(in_style(body, status, form.error_style, request_id(request))))

@@ -8,10 +8,14 @@ from collections.abc import Sequence
 
 
 class StopStrings:
-    """Watches one stream. Text that could be the beginning of a stop string is held back until it is decided."""
+    """Watches one stream. Text that could be the beginning of a stop string is held back until it is decided.
 
-    def __init__(self, stops: Sequence[str]) -> None:
+    `included`: the stop string itself is delivered, too.
+    """
+
+    def __init__(self, stops: Sequence[str], included: bool = False) -> None:
         self._stops = tuple(stops)
+        self._included = included
         # every proper beginning of a stop string; the longest that ends the text so far is what must be held back
         self._beginnings = frozenset(stop[:length] for stop in stops for length in range(1, len(stop)))
         self._longest = max((len(stop) for stop in stops), default=0)
@@ -29,7 +33,7 @@ class StopStrings:
         if stop is not None:
             self.matched = stop
             self._held = ""
-            return seen[: end - len(stop)]
+            return seen[:end] if self._included else seen[: end - len(stop)]
         num_held = self._num_undecided(seen)
         self._held = seen[len(seen) - num_held :]
         return seen[: len(seen) - num_held]

@@ -13,56 +13,21 @@ from ipc.errors import ErrorCode, RequestError
 
 # field -> the values that ask for nothing; null always does
 _GENERATE: dict[str, tuple[Any, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "repetition_penalty": (1,),
     "length_penalty": (1,),
-    "logit_bias": ({},),
-    "prompt_logprobs": (),
-    "min_tokens": (0,),
     "use_beam_search": (False,),
     "early_stopping": (False,),
-    "response_format": ({"type": "text"},),
-    "structured_outputs": ({},),
-    "guided_json": (),
-    "guided_regex": (),
-    "guided_choice": (),
-    "guided_grammar": (),
-    "guided_decoding_backend": (),
-    "guided_whitespace_pattern": (),
-    "allowed_token_ids": (),
-    "bad_words": ([],),
     "logits_processors": ([],),
-    "truncate_prompt_tokens": (),
-    "truncation_side": (),
-    "include_stop_str_in_output": (False,),
-    "skip_special_tokens": (True,),
-    "spaces_between_special_tokens": (True,),
-    "return_token_ids": (False,),
-    "return_tokens_as_token_ids": (False,),
     "kv_transfer_params": (),
     "vllm_xargs": ({},),
 }
 
 COMPLETIONS: dict[str, tuple[Any, ...]] = _GENERATE | {
-    "logprobs": (False,),
-    "echo": (False,),
-    "suffix": ("",),
     "prompt_embeds": (),
 }
 
 CHAT: dict[str, tuple[Any, ...]] = _GENERATE | {
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "echo": (False,),
-    "tool_choice": ("auto", "none"),
     "functions": ([],),
     "function_call": ("auto", "none"),
-    "reasoning_effort": (),
-    "chat_template": (),
-    "chat_template_kwargs": ({},),
-    "continue_final_message": (False,),
-    "documents": ([],),
     "mm_processor_kwargs": ({},),
     "modalities": (["text"],),
     "audio": (),
@@ -71,18 +36,43 @@ CHAT: dict[str, tuple[Any, ...]] = _GENERATE | {
 }
 
 SCORE: dict[str, tuple[Any, ...]] = {
-    "queries": (),
-    "documents": (),
-    "items": (),
-    "data_1": (),
-    "data_2": (),
-    "truncation_side": ("right",),
-    "max_tokens_per_query": (0,),
-    "max_tokens_per_doc": (0,),
-    "use_activation": (True,),
-    "activation": (True,),
-    "softmax": (True,),
     "mm_processor_kwargs": ({},),
+    "instruction": ("",),
+    "instruct": ("",),
+}
+
+RERANK: dict[str, tuple[Any, ...]] = SCORE | {
+    "stream": (False,),
+    "rank_fields": (["text"],),  # Cohere v1: which fields of an object make the text
+    "max_chunks_per_doc": (1,),  # Cohere v1: documents are never cut into several here
+}
+
+POOLING: dict[str, tuple[Any, ...]] = {
+    "mm_processor_kwargs": ({},),
+    "embed_dtype": ("float32",),
+    "endianness": ("native", "little"),
+    "additional_data": (),
+}
+
+EMBEDDINGS: dict[str, tuple[Any, ...]] = POOLING
+
+COHERE_EMBED: dict[str, tuple[Any, ...]] = {}
+
+RESPONSES: dict[str, tuple[Any, ...]] = {
+    "prompt": (),  # a template that OpenAI keeps
+    "conversation": (),
+    "context_management": ([],),
+    "moderation": (),
+    "enable_response_messages": (False,),
+    "previous_input_messages": ([],),
+    "mm_processor_kwargs": ({},),
+    "vllm_xargs": ({},),
+}
+
+MESSAGES: dict[str, tuple[Any, ...]] = {
+    "container": (),
+    "mcp_servers": ([],),
+    "context_management": (),
 }
 
 

@@ -7,9 +7,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
+import numpy as np
 
+from frontend.label_activation import activated
 from frontend.request_rules import SEED_MASK, SEED_STRIDE
-from frontend.routes_score import sigmoid
 from ipc.fake_card import FAKE_EOS
 from scripts.chaos_testing.answers import Answer, ChoiceText
 from scripts.chaos_testing.http_client import Attempt, ask
@@ -54,7 +55,8 @@ def completion(prompt: str, num_tokens: int, **fields: Any) -> Asked:
 def scores(query: str, documents: list[str]) -> Asked:
     """One score request."""
     body = {"model": "fake-score", "text_1": query, "text_2": documents}
-    right = tuple(sigmoid(fake_score([*query.encode(), FAKE_EOS, *text.encode()])) for text in documents)
+    logits = [[fake_score([*query.encode(), FAKE_EOS, *text.encode()])] for text in documents]
+    right = tuple(activated(np.array(logits), "sigmoid")[:, 0].tolist())
     return Asked(Question(query[:20], SCORE, msgspec.json.encode(body), 1, len(documents)), Answer(scores=right))
 
 

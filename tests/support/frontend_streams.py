@@ -1,20 +1,20 @@
 """Streams of a frontend without a process: made in one line, with a link that keeps what is sent."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from msgspec import Struct
 
-from frontend.byte_tokenizer import ByteDetokenizer
-from frontend.detokenize import Detokenizer
+from frontend.byte_tokenizer import ByteTokenizer
+from frontend.detokenize import NONE_SHOWN, Detokenizer
 from frontend.from_scheduler import SchedulerReceiver
 from frontend.open_streams import OpenStreams
 from frontend.score_stream import ScoreStream
 from frontend.stream_group import StreamGroup
 from frontend.submissions import Submissions
 from frontend.to_scheduler import ToScheduler
-from frontend.token_stream import TokenStream
+from frontend.token_stream import TextRules, TokenStream
 from ipc.codec import encode
 from ipc.messages import Abort, SamplingParams, SubmitGenerate, SubmitScore, Welcome
 
@@ -25,15 +25,35 @@ def token_stream(
     group: StreamGroup[TokenStream] | None = None,
     choice: int = 0,
     prompt: str = "prompt",
-    stops: Sequence[str] = (),
-    stop_token_ids: Sequence[int] = (),
     detokenizer: Detokenizer | None = None,
+    num_logprobs: int = -1,
+    num_prompt_logprobs: int = -1,
+    **text_rules: Any,
 ) -> TokenStream:
-    """One choice; its tokens are bytes."""
+    """One choice; its tokens are bytes. `text_rules` are those of TextRules."""
     column = np.frombuffer(prompt.encode(), np.uint8).astype("<i4").tobytes()
-    submit = SubmitGenerate(0, "request", 0, column, 100, SamplingParams(seed=7))
+    submit = SubmitGenerate(
+        0,
+        "request",
+        0,
+        column,
+        100,
+        SamplingParams(seed=7),
+        num_logprobs=num_logprobs,
+        num_prompt_logprobs=num_prompt_logprobs,
+    )
     group = group or StreamGroup(tells_text=True)
-    return TokenStream(submit, group, choice, detokenizer or ByteDetokenizer(), stops, stop_token_ids)
+    return TokenStream(submit, group, choice, OneDetokenizer(detokenizer), TextRules(**text_rules))
+
+
+class OneDetokenizer(ByteTokenizer):
+    """Gives every stream the same detokenizer, where there is one."""
+
+    def __init__(self, detokenizer: Detokenizer | None) -> None:
+        self._detokenizer = detokenizer
+
+    def detokenizer(self, shown: frozenset[str] | None = NONE_SHOWN, after: Sequence[int] = ()) -> Detokenizer:
+        return self._detokenizer or super().detokenizer(shown, after)
 
 
 def score_stream(

@@ -5,18 +5,19 @@ import os
 import queue
 import select
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ipc.codec import Decoder, encode
 from ipc.messages import (
     FinishReason,
     Hello,
+    PromptLogprobs,
     ScoreBatch,
     SubmitGenerate,
     SubmitScore,
@@ -41,6 +42,29 @@ def token_rows(*rows: tuple[int, int, int, FinishReason], num_cached: int = 0) -
         bytes(finish),
         np.full(len(rows), num_cached, "<i4").tobytes(),
     )
+
+
+def with_logprobs(batch: TokenBatch, num_top: int, *rows: tuple[float, int, list[tuple[int, float]]]) -> TokenBatch:
+    """The batch with (logprob, rank, likeliest tokens) of each row; missing likeliest ones are token 0."""
+    return structs.replace(batch, num_top=num_top, **_logprob_columns(num_top, rows))
+
+
+def prompt_rows(
+    stream_id: int, position: int, *logprobs: float, top: Sequence[tuple[int, float]] = ()
+) -> PromptLogprobs:
+    """Log-probabilities of a prompt's tokens from `position` on, each of rank 1 and with the same likeliest ones."""
+    rows = [(logprob, 1, list(top)) for logprob in logprobs]
+    return PromptLogprobs(stream_id, position, len(top), **_logprob_columns(len(top), rows))
+
+
+def _logprob_columns(num_top: int, rows: Sequence[tuple[float, int, list[tuple[int, float]]]]) -> dict[str, bytes]:
+    tops = [(*top, *[(0, -99.0)] * (num_top - len(top))) for _, _, top in rows]
+    return {
+        "logprobs": np.array([logprob for logprob, _, _ in rows], "<f4").tobytes(),
+        "ranks": np.array([rank for _, rank, _ in rows], "<i4").tobytes(),
+        "top_ids": np.array([token_id for top in tops for token_id, _ in top], "<i4").tobytes(),
+        "top_logprobs": np.array([logprob for top in tops for _, logprob in top], "<f4").tobytes(),
+    }
 
 
 def score_rows(*rows: tuple[int, int, float]) -> ScoreBatch:

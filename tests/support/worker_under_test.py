@@ -15,7 +15,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
-from ipc.arena import Arena
+from ipc.arena import Arena, Handle
 from ipc.config import ForkServerConfig, LoaderConfig, WorkerConfig
 from ipc.control_link import ControlLink
 from ipc.control_messages import (
@@ -220,17 +220,34 @@ class LinkedWorker:
         self._stack.callback(self.link.close)
         assert self.role.expect(Linked).epoch == epoch
 
-    def plan(self, model: int, start: int, tokens: Sequence[int], pages: Sequence[int], pool: int = 0) -> StepColumns:
-        """Submit one row that is sampled; the columns hold the result after `report`."""
-        shape = StepShape(StepKind.GENERATE, 1, len(tokens), len(pages))
+    def plan(
+        self,
+        model: int,
+        start: int,
+        tokens: Sequence[int],
+        pages: Sequence[int],
+        pool: int = 0,
+        rules: Handle | None = None,
+        history: Sequence[int] = (),
+    ) -> StepColumns:
+        """Submit one row that is sampled; the columns hold the result after `report`.
+
+        A row with `rules`, where they lie in the arena, has the `start` tokens of `history` before it.
+        """
+        shape = StepShape(StepKind.GENERATE, 1, len(tokens), len(pages), num_history=len(history))
         columns = self.submit(StepHeader(0, model, self.epoch, shape, pool))
         columns.num_new[:] = len(tokens)
         columns.start[:] = start
         columns.slot[:] = 3
         columns.flags[:] = RowFlag.SAMPLE
-        for name in ("temperature", "min_p", "top_k", "seed"):
+        for name in ("temperature", "min_p", "top_k", "seed", "rules_id"):
             getattr(columns, name)[:] = 0
+        columns.num_logprobs[:] = -1
         columns.top_p[:] = 1
+        if rules is not None:
+            columns.rules_id[:], columns.serial[:], columns.num_prompt[:] = 1, 1, 0
+            columns.rules_handle[:] = np.frombuffer(rules.pack(), np.uint64)
+            columns.history[:] = history
         columns.token_ids[:] = tokens
         columns.block_tables[:] = pages
         self.publish()

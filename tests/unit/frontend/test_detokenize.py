@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from frontend.detokenize import ByteLevelDetokenizer, Detokenizer, StreamDetokenizer, TokenBytes
+from frontend.detokenize import ByteLevelDetokenizer, Detokenizer, ShownBytes, StreamDetokenizer, TokenBytes
 
 CORPUS = ["hello world", "héllo wörld 日本語 テスト", "привет мир", "emoji 😀 ok", "don't   stop  \n\n"] * 5
 REPLACEMENT = "\ufffd"
@@ -53,11 +53,13 @@ def word_piece() -> Tokenizer:
 TOKENIZERS = {"byte level": byte_level(), "metaspace": metaspace(), "word piece": word_piece()}
 
 
-def detokenizer(name: str) -> Detokenizer:
+def detokenizer(name: str, shown: frozenset[str] | None = frozenset(), after: tuple[int, ...] = ()) -> Detokenizer:
     tokenizer = TOKENIZERS[name]
+    token_bytes = TokenBytes(tokenizer)
     if name == "byte level":
-        return ByteLevelDetokenizer(TokenBytes(tokenizer))
-    return StreamDetokenizer(tokenizer)
+        return ByteLevelDetokenizer(ShownBytes(token_bytes, shown))
+    spelled = {index: text for index, text in token_bytes.special.items() if shown is None or text in shown}
+    return StreamDetokenizer(tokenizer, spelled, after)
 
 
 @pytest.mark.parametrize("name", TOKENIZERS)
@@ -117,3 +119,54 @@ def test_added_tokens_are_plain_text() -> None:
     stream = detokenizer("byte level")
     tokenizer = TOKENIZERS["byte level"]
     assert "".join(stream.push(token_id) for token_id in tokenizer.encode("a<tool call>日本").ids) == "a<tool call>日本"
+
+
+def test_special_tokens_that_are_part_of_the_text() -> None:
+    """All of them, or those that a parser must see; the text around them is as without."""
+    for name, special in (("byte level", "<|end|>"), ("metaspace", "</s>")):
+        tokenizer = TOKENIZERS[name]
+        special_id = tokenizer.token_to_id(special)
+        assert special_id is not None
+        token_ids = [*tokenizer.encode("hello").ids, special_id, *tokenizer.encode(" world").ids]
+        for shown, text in ((None, f"hello{special} world"), ({special}, f"hello{special} world"), ({"x"}, None)):
+            stream = detokenizer(name, None if shown is None else frozenset(shown))
+            assert "".join(stream.push(token_id) for token_id in token_ids) == (text or "hello world")
+
+
+def test_an_unfinished_character_before_a_special_token_comes_first() -> None:
+    stream = detokenizer("metaspace", None)
+    byte, special = (TOKENIZERS["metaspace"].token_to_id(token) for token in ("<0xE6>", "</s>"))
+    assert byte is not None
+    assert special is not None
+    assert stream.push(byte) == ""
+    assert stream.push(special) == REPLACEMENT + "</s>"
+
+
+def test_a_text_that_goes_on_keeps_its_space() -> None:
+    """A piece that begins with a visible space is a word's beginning: only the first word of a text has no space."""
+    tokenizer = TOKENIZERS["metaspace"]
+    hello, world = tuple(tokenizer.encode("hello").ids), tokenizer.encode(" world").ids
+    assert "".join(detokenizer("metaspace").push(token_id) for token_id in world) == "world"
+    after = detokenizer("metaspace", after=hello)
+    assert "".join(after.push(token_id) for token_id in world) == " world"
+
+
+def test_a_beginning_inside_a_character_is_not_given_out_again() -> None:
+    byte = TOKENIZERS["metaspace"].token_to_id("<0xE6>")
+    assert byte is not None
+    stream = detokenizer("metaspace", after=(*TOKENIZERS["metaspace"].encode("hello").ids, byte))
+    text = "".join(stream.push(token_id) for token_id in TOKENIZERS["metaspace"].encode(" world").ids)
+    assert "hello" not in text
+    assert text.endswith("world")
+
+
+def test_own_bytes_of_tokens() -> None:
+    """A special token's are its spelling; part of a character is what it is."""
+    whole = {"byte level": "h\u00e9llo <|end|>", "metaspace": "hello w</s>"}
+    for name, text in whole.items():
+        token_bytes, tokenizer = TokenBytes(TOKENIZERS[name]), TOKENIZERS[name]
+        assert b"".join(token_bytes[token_id] for token_id in tokenizer.encode(text).ids).lstrip() == text.encode()
+        assert token_bytes[tokenizer.get_vocab_size() + 5] == b""
+    byte = TOKENIZERS["metaspace"].token_to_id("<0xE6>")
+    assert byte is not None
+    assert TokenBytes(TOKENIZERS["metaspace"])[byte] == b"\xe6"

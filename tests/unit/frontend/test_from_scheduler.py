@@ -3,15 +3,22 @@
 import asyncio
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
+from msgspec import structs
 
+from frontend.byte_tokenizer import ByteTokenizer
+from frontend.drawn_logprobs import spell
+from frontend.output_tokens import OutputToken
+from frontend.score_stream import ScoreStream
 from frontend.stream import MAX_QUICK_IN_VAIN
+from frontend.stream_group import StreamGroup
 from frontend.token_stream import TokenStream
 from ipc.codec import encode
 from ipc.errors import ErrorCode, RequestError
-from ipc.messages import Failed, FinishReason, SubmitGenerate, TokenBatch, Welcome
+from ipc.messages import Failed, FinishReason, ScoreBatch, SubmitGenerate, SubmitScore, TokenBatch, Welcome
 from tests.support.frontend_streams import FrontendCore, score_stream, text_of, token_stream
-from tests.support.scripted_scheduler import score_rows, token_rows
+from tests.support.scripted_scheduler import prompt_rows, score_rows, token_rows, with_logprobs
 
 
 class Bench(FrontendCore):
@@ -98,10 +105,86 @@ def test_a_token_that_never_comes_ends_the_stream(bench: Bench) -> None:
     assert len(bench.sender.aborted()) == MAX_QUICK_IN_VAIN + 1
 
 
+def test_a_complete_grammar_ends_a_stream_without_a_token(bench: Bench) -> None:
+    bench.rows((1, 0, "a", GOES_ON))
+    bench.take(token_rows((1, 1, -1, FinishReason.STOP)))
+    assert (bench.first.finish_reason, bench.first.num_tokens, bench.first.take_text()) == ("stop", 1, "a")
+
+
+def test_an_end_whose_last_token_is_missing_is_asked_for_again(bench: Bench) -> None:
+    bench.take(token_rows((1, 1, -1, FinishReason.STOP)))
+    assert bench.first.finish_reason is None
+    [record] = bench.sender.take(SubmitGenerate)
+    assert record.num_output == 0
+
+
+def asking(bench: Bench, num_logprobs: int, num_prompt_logprobs: int = -1, prompt: str = "abc") -> TokenStream:
+    stream = token_stream(prompt=prompt, num_logprobs=num_logprobs, num_prompt_logprobs=num_prompt_logprobs)
+    bench.submissions.open(stream)
+    bench.sender.take(SubmitGenerate)
+    return stream
+
+
+def test_logprobs_reach_those_who_asked(bench: Bench) -> None:
+    asks = asking(bench, 1)
+    rows = token_rows((1, 0, 97, GOES_ON), (asks.stream_id, 0, 98, GOES_ON))
+    bench.take(with_logprobs(rows, 2, (-0.5, 1, [(97, -0.5)]), (-1.5, 2, [(99, -0.25), (98, -1.5)])))
+    bench.rows((1, 1, "a", LENGTH))  # a batch in which nobody asked
+    assert bench.first.take_tokens() == []
+    assert asks.take_tokens() == [OutputToken(98, b"b", -1.5, 2, [(99, -0.25)], 0)]
+
+
+def test_prompt_logprobs_of_two_schedulers_count_once(bench: Bench) -> None:
+    stream = asking(bench, -1, num_prompt_logprobs=0)
+    bench.take(prompt_rows(stream.stream_id, 1, -1.0))
+    bench.lose_scheduler(2)
+    again = bench.sender.take(SubmitGenerate)[-1]
+    assert again.num_prompt_logprobs == 0
+    bench.take(prompt_rows(stream.stream_id, 1, -1.0, -2.0))
+    bench.take(token_rows((stream.stream_id, 0, 97, GOES_ON)))
+    bench.lose_scheduler(3)
+    again = bench.sender.take(SubmitGenerate)[-1]
+    assert (again.num_prompt_logprobs, again.num_output) == (-1, 1)
+    assert stream.prompt_columns is not None
+    told = stream.prompt_columns.tokens(spell([97, 98, 99], ByteTokenizer(), frozenset()), ByteTokenizer(), 0)
+    assert [token.logprob for token in told] == [None, -1.0, -2.0]
+
+
+@pytest.mark.parametrize("position", [0, 2])
+def test_missing_prompt_logprobs_are_asked_for_again(bench: Bench, position: int) -> None:
+    """Whether the first token or a later part of the prompt shows that they are missing."""
+    stream = asking(bench, -1, num_prompt_logprobs=0)
+    bench.take(
+        prompt_rows(stream.stream_id, position, -2.0) if position else token_rows((stream.stream_id, 0, 97, GOES_ON))
+    )
+    [again] = bench.sender.take(SubmitGenerate)
+    assert (again.num_prompt_logprobs, again.num_output) == (0, 0)
+    assert stream.error is None
+
+
 def test_an_abort_of_the_scheduler_has_no_token(bench: Bench) -> None:
     bench.rows((1, 0, "a", GOES_ON))
     bench.take(token_rows((1, 1, -1, FinishReason.ABORT)))
     assert (bench.first.finish_reason, bench.first.num_tokens, bench.first.take_text()) == ("abort", 1, "a")
+
+
+def test_rows_of_several_numbers(bench: Bench) -> None:
+    stream = ScoreStream(score_stream([[1], [2]]).submission(), StreamGroup(tells_text=False), num_labels=2)
+    bench.submissions.open(stream)
+    ids = np.array([stream.stream_id] * 2, "<u8").tobytes()
+    bench.take(ScoreBatch(ids, np.array([1, 0], "<i4").tobytes(), np.array([[1, 2], [3, 4]], "<f4").tobytes()))
+    assert stream.logits.tolist() == [[3.0, 4.0], [1.0, 2.0]]
+
+
+@pytest.mark.parametrize("num_numbers", [1, 3])
+def test_rows_of_another_width_are_garbage(bench: Bench, num_numbers: int) -> None:
+    stream = ScoreStream(score_stream([[1]]).submission(), StreamGroup(tells_text=False), num_labels=2)
+    bench.submissions.open(stream)
+    ids, indexes = np.array([stream.stream_id], "<u8").tobytes(), np.array([0], "<i4").tobytes()
+    bench.take(ScoreBatch(ids, indexes, np.zeros(num_numbers, "<f4").tobytes()))
+    bench.take(Welcome(1))
+    assert not stream.num_received
+    assert bench.sender.take(SubmitScore)[-1].resumes
 
 
 GARBAGE = [
@@ -111,6 +194,7 @@ GARBAGE = [
     encode(TokenBatch(b"\0" * 7, b"", b"", b"", b"")),
     encode(token_rows((1, 0, 97, FinishReason.NONE)))[:-3],
     encode(TokenBatch((1).to_bytes(8, "little"), bytes(4), (97).to_bytes(4, "little"), bytes(1), bytes(8))),
+    encode(structs.replace(token_rows((1, 0, 97, FinishReason.NONE)), logprobs=bytes(8))),
 ]
 
 
@@ -169,7 +253,7 @@ def test_scores(bench: Bench) -> None:
     stream = score_stream([[1], [2]])
     bench.submissions.open(stream)
     bench.take(score_rows((stream.stream_id, 1, 0.5), (stream.stream_id, 0, -0.5), (50, 0, 9.0)))
-    assert stream.logits.tolist() == [-0.5, 0.5]
+    assert stream.scores.tolist() == [-0.5, 0.5]
     assert bench.streams.get(stream.stream_id) is None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from frontend.request_rules import SEED_STRIDE, choice_sampling, generate_rules, output_limit
+from frontend.request_rules import SEED_STRIDE, check_min_tokens, choice_sampling, generate_rules, output_limit
 from frontend.schema_completions import CompletionRequest
 from ipc.errors import ErrorCode, RequestError
 from ipc.fake_card import fake_card
@@ -47,6 +47,28 @@ def test_stop_as_text_and_as_list() -> None:
     assert generate_rules(request(stop=["x", "y"]), CARD).stops == ("x", "y")
 
 
+@pytest.mark.parametrize(("include", "continuous"), [(True, True), (True, False), (False, True)])
+def test_usage_in_a_stream(include: bool, continuous: bool) -> None:
+    """Continuous usage is a way to tell the usage: without `include_usage` there is none."""
+    options = {"include_usage": include, "continuous_usage_stats": continuous}
+    rules = generate_rules(request(stream=True, stream_options=options), CARD)
+    assert (rules.include_usage, rules.continuous_usage) == (include, include and continuous)
+
+
+def test_the_best_of_several() -> None:
+    rules = generate_rules(request(n=2, best_of=5), CARD)
+    assert (rules.num_choices, rules.num_drawn, rules.keeps_best) == (2, 5, True)
+    rules = generate_rules(request(n=2, best_of=2, stream=True), CARD)
+    assert (rules.num_choices, rules.num_drawn, rules.keeps_best) == (2, 2, False)
+
+
+def test_the_least_output_is_not_above_the_most() -> None:
+    check_min_tokens(5, 5)
+    with pytest.raises(RequestError) as caught:
+        check_min_tokens(6, 5)
+    assert caught.value.param == "min_tokens"
+
+
 def test_output_limit() -> None:
     assert output_limit(90, None, 16, CARD, "prompt", "prompt") == 10
     assert output_limit(50, None, 16, CARD, "prompt", "prompt") == 16
@@ -66,10 +88,10 @@ def test_context_length_exceeded(num_prompt: int, wanted: int | None, total: int
 @pytest.mark.parametrize(
     ("fields", "param"),
     [
-        ({"best_of": 2}, "best_of"),
+        ({"best_of": 2, "n": 3}, "best_of"),
+        ({"best_of": 2, "stream": True}, "best_of"),
         ({"stop_token_ids": [257]}, "stop_token_ids"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
-        ({"stream": True, "stream_options": {"continuous_usage_stats": True}}, "stream_options.continuous_usage_stats"),
     ],
 )
 def test_refusals(fields: dict[str, Any], param: str) -> None:

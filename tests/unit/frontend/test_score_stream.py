@@ -19,7 +19,7 @@ def test_scores_in_any_order_and_twice() -> None:
             assert not stream.is_finished
             stream.push(index, logit)
         assert await group.changed() == [stream]
-        assert stream.logits.tolist() == [1.0, 2.0]
+        assert stream.scores.tolist() == [1.0, 2.0]
 
     asyncio.run(run())
 
@@ -41,7 +41,18 @@ def test_only_missing_pairs_are_asked_for_again() -> None:
     assert pairs_of(third) == [[3]]
     stream.push(0, 0.25)
     assert stream.is_finished
-    assert stream.logits.tolist() == [0.0, 0.25, np.float32(0.2), 0.5]
+    assert stream.scores.tolist() == [0.0, 0.25, np.float32(0.2), 0.5]
+
+
+def test_several_labels() -> None:
+    submit = score_stream(PAIRS[:2]).submission()
+    stream = ScoreStream(submit, StreamGroup(tells_text=False), num_labels=3)
+    stream.push(1, np.array([1, 2, 3], np.float32))
+    assert np.isnan(stream.logits[0]).all()
+    stream.push(0, np.array([4, 5, 6], np.float32))
+    assert stream.is_finished
+    assert stream.logits.tolist() == [[4.0, 5.0, 6.0], [1.0, 2.0, 3.0]]
+    assert stream.scores.tolist() == [4.0, 1.0]
 
 
 def test_nothing_is_copied_while_nothing_has_come() -> None:

@@ -49,3 +49,9 @@ def test_text_after_a_match_is_swallowed() -> None:
     assert watcher.push(" Three") == ""
     assert watcher.finish() == ""
     assert watcher.matched == "."
+
+
+def test_a_stop_string_can_be_included() -> None:
+    stops = StopStrings(["stop"], included=True)
+    assert stops.push("a st") + stops.push("opped") == "a stop"
+    assert stops.matched == "stop"

@@ -245,7 +245,7 @@ async def test_scores_are_asked_for_pair_by_pair() -> None:
     core.take(score_rows((first.stream_id, 0, 9.0)))  # of the dead scheduler
     core.take(score_rows((second.stream_id, 1, 1.5), (second.stream_id, 0, 2.5), (second.stream_id, 1, 9.0)))
     assert stream.is_finished
-    assert stream.logits.tolist() == [2.5, 0.5, 1.5]
+    assert stream.scores.tolist() == [2.5, 0.5, 1.5]
     assert len(core.streams) == 0
 
 

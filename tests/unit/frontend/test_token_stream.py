@@ -1,13 +1,16 @@
 """Streams gather text until their reader takes it, end once, and know how to be submitted again."""
 
 import asyncio
+import math
 
 import pytest
 
+from frontend.drawn_logprobs import Drawn
 from frontend.stream_group import StreamGroup
 from frontend.token_stream import TokenStream
 from ipc.messages import FinishReason
 from tests.support.frontend_streams import text_of, token_stream
+from tests.support.scripted_scheduler import prompt_rows
 
 
 def new_group(tells_text: bool = True) -> StreamGroup[TokenStream]:
@@ -145,3 +148,72 @@ def test_resubmissions_without_a_token_are_counted(tokens_between: str, in_vain:
         push(stream, tokens_between)
         counts.append(stream.resubmissions_in_vain)
     assert counts == in_vain
+
+
+def drawn(logprob: float, *top: tuple[int, float]) -> Drawn:
+    return Drawn(logprob, 1, list(top))
+
+
+def test_tokens_keep_what_was_drawn_with_them() -> None:
+    """Each with its own bytes, and with the place in the text where they begin."""
+    stream = token_stream(num_logprobs=1)
+    for token_id in "aé!".encode():
+        stream.push(token_id, FinishReason.NONE, 0, drawn(-token_id / 10, (token_id, -0.5)))
+    tokens = stream.take_tokens()
+    assert [token.text for token in tokens] == [b"a", b"\xc3", b"\xa9", b"!"]
+    assert [token.offset for token in tokens] == [0, 1, 1, 2]
+    assert [token.logprob for token in tokens] == [-9.7, -19.5, -16.9, -3.3]
+    assert tokens[0].top == [(97, -0.5)]
+    assert stream.take_tokens() == []
+
+
+def test_the_stopping_token_is_among_the_tokens() -> None:
+    stream = token_stream(num_logprobs=0)
+    stream.push(ord("a"), FinishReason.NONE, 0, drawn(-1.0))
+    stream.push(256, FinishReason.STOP, 0, drawn(-2.0))
+    assert [token.logprob for token in stream.take_tokens()] == [-1.0, -2.0]
+
+
+def test_a_complete_grammar_ends_without_a_token() -> None:
+    stream = make_stream()
+    push(stream, "{}")
+    stream.push(-1, FinishReason.STOP, 0)
+    assert (stream.take_text(), stream.finish_reason, stream.stop_reason, stream.num_tokens) == ("{}", "stop", None, 2)
+
+
+def test_what_stopped_it_can_be_shown() -> None:
+    stream = token_stream(stops=("op",), includes_stop=True)
+    push(stream, "stopped")
+    assert stream.take_text() == "stop"
+    stream = token_stream(stop_token_ids=(ord("Z"),), includes_stop=True)
+    push(stream, "aZ", FinishReason.STOP)
+    assert (stream.take_text(), stream.stop_reason) == ("aZ", ord("Z"))
+
+
+def test_the_least_output_is_not_searched_for_stop_strings() -> None:
+    stream = token_stream(stops=("x",), min_tokens=3)
+    push(stream, "axbcxd")
+    assert (stream.take_text(), stream.finish_reason) == ("axbc", "stop")
+
+
+@pytest.mark.parametrize("finish", [FinishReason.STOP, FinishReason.LENGTH])
+def test_a_dropped_output_counts_nothing(finish: FinishReason) -> None:
+    stream = token_stream(drops_output=True)
+    stream.push(ord("a"), finish, 0)
+    assert (stream.take_text(), stream.num_tokens, stream.finish_reason) == ("", 0, "length")
+
+
+def test_the_mean_logprob_ranks_choices() -> None:
+    stream = token_stream(num_logprobs=0)
+    assert stream.mean_logprob == -math.inf
+    for logprob in (-1.0, -2.0):
+        stream.push(ord("a"), FinishReason.NONE, 0, drawn(logprob))
+    assert stream.mean_logprob == -1.5
+
+
+def test_prompt_logprobs_are_asked_for_until_they_have_come() -> None:
+    stream = token_stream(prompt="abc", num_prompt_logprobs=2)
+    assert stream.push_prompt(prompt_rows(1, 1, -0.5))
+    assert (stream.misses_prompt, stream.submission().num_prompt_logprobs) == (True, 2)
+    assert stream.push_prompt(prompt_rows(1, 1, -0.5, -1.5))
+    assert (stream.misses_prompt, stream.submission().num_prompt_logprobs) == (False, -1)
