@@ -70,10 +70,10 @@ def test_tool_call(client: openai.OpenAI, stream: bool) -> None:
             calls += chunk.choices[0].delta.tool_calls or []
             reasons += [chunk.choices[0].finish_reason] if chunk.choices[0].finish_reason else []
             assert "<tool" not in (chunk.choices[0].delta.content or "")
-        function = calls[0].function
-        assert function is not None
-        name, arguments, reason = function.name, function.arguments or "", reasons[-1]
-        assert len(calls) == len(reasons) == 1
+        functions = [call.function for call in calls if call.function is not None]
+        name, reason = functions[0].name, reasons[-1]
+        arguments = "".join(function.arguments or "" for function in functions)
+        assert len({call.index for call in calls}) == len(reasons) == 1
     else:
         choice = client.chat.completions.create(model=MODEL, messages=messages, tools=[WEATHER], temperature=0).choices[
             0
@@ -125,6 +125,50 @@ def test_seed_repeats_and_choices_differ(client: openai.OpenAI) -> None:
     assert draw(5) == draw(5)
     assert len(set(draw(5))) > 1
     assert draw(5) != draw(6)
+
+
+def test_logprobs(client: openai.OpenAI) -> None:
+    """One entry an output token, the stopping one included; the likeliest first."""
+    answer = client.chat.completions.create(model=MODEL, messages=CAPITAL, temperature=0, logprobs=True, top_logprobs=3)
+    choice = answer.choices[0]
+    assert choice.logprobs is not None
+    entries = choice.logprobs.content or []
+    assert answer.usage is not None
+    assert len(entries) == answer.usage.completion_tokens
+    assert b"".join(bytes(entry.bytes or []) for entry in entries).decode() == f"{choice.message.content}<|im_end|>"
+    for entry in entries:
+        assert entry.top_logprobs[0].token == entry.token
+        numbers = [top.logprob for top in entry.top_logprobs]
+        assert numbers == sorted(numbers, reverse=True)
+        assert len(numbers) == 3
+
+
+def test_top_logprobs_need_logprobs(client: openai.OpenAI) -> None:
+    with pytest.raises(openai.BadRequestError) as refused:
+        client.chat.completions.create(model=MODEL, messages=CAPITAL, top_logprobs=3)
+    assert refused.value.param == "top_logprobs"
+
+
+def test_token_ids_and_prompt_logprobs(client: openai.OpenAI) -> None:
+    answer = client.chat.completions.create(
+        model=MODEL, messages=CAPITAL, temperature=0, extra_body={"return_token_ids": True, "prompt_logprobs": 0}
+    )
+    extra, choice = answer.model_extra or {}, answer.choices[0].model_extra or {}
+    assert answer.usage is not None
+    assert len(extra["prompt_token_ids"]) == len(extra["prompt_logprobs"]) == answer.usage.prompt_tokens
+    assert len(choice["token_ids"]) == answer.usage.completion_tokens
+
+
+def test_a_message_goes_on(client: openai.OpenAI) -> None:
+    begun: list[ChatCompletionMessageParam] = [*CAPITAL, {"role": "assistant", "content": "The capital"}]
+    for echo, beginning in ((False, ""), (True, "The capital")):
+        answer = client.chat.completions.create(
+            model=MODEL,
+            messages=begun,
+            temperature=0,
+            extra_body={"continue_final_message": True, "add_generation_prompt": False, "echo": echo},
+        )
+        assert answer.choices[0].message.content == f"{beginning} of France is Paris."
 
 
 def test_max_tokens_ends_with_length(client: openai.OpenAI) -> None:

@@ -24,7 +24,7 @@ def run(server: Server, command: list[str], text: str) -> str:
 
 def test_the_readme_has_what_is_tested_here() -> None:
     assert len(CURLS) == 3
-    assert len(PYTHON) == 1
+    assert len(PYTHON) == 2
 
 
 def test_chat_streams_the_capital(shipped: Server) -> None:
@@ -43,3 +43,9 @@ def test_both_score_examples(shipped: Server, curl: str, is_right: list[bool]) -
 
 def test_python_example(shipped: Server) -> None:
     assert "7" in run(shipped, [sys.executable, "-c"], PYTHON[0])
+
+
+def test_python_example_of_a_held_answer_and_of_vectors(shipped: Server) -> None:
+    printed = run(shipped, [sys.executable, "-c"], PYTHON[1]).splitlines()
+    assert printed[0].startswith("name=")
+    assert int(printed[1]) > 1

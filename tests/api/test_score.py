@@ -1,5 +1,6 @@
 """The specification's score examples, word for word, on the shipped reranker."""
 
+import math
 from typing import Any
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from tests.support.running_server import Server
 
 MODEL = "tiny-rerank"
+QUESTION = "What is the capital of France?"
 BRAZIL, FRANCE = "The capital of Brazil is Brasilia.", "The capital of France is Paris."
 
 
@@ -50,3 +52,35 @@ def test_order_is_kept_over_many_pairs(shipped: Server) -> None:
     texts = [BRAZIL, FRANCE] * 40
     found = values(score(shipped, text_1="What is the capital of France?", text_2=texts))
     assert all((value > 0.5) == (text == FRANCE) for value, text in zip(found, texts, strict=True))
+
+
+def test_spellings_of_the_texts_are_the_same(shipped: Server) -> None:
+    expected = score(shipped, text_1=QUESTION, text_2=[BRAZIL, FRANCE])["data"]
+    for first, second in (("queries", "documents"), ("queries", "items"), ("data_1", "data_2")):
+        spelled: dict[str, Any] = {first: QUESTION, second: [BRAZIL, FRANCE]}
+        assert score(shipped, **spelled)["data"] == expected
+    parts = {"content": [{"type": "text", "text": FRANCE}]}
+    assert score(shipped, text_1=QUESTION, text_2=[BRAZIL, parts])["data"] == expected
+
+
+def test_raw_scores_are_what_the_sigmoid_is_made_of(shipped: Server) -> None:
+    raw = values(score(shipped, text_1=QUESTION, text_2=[BRAZIL, FRANCE], use_activation=False))
+    made = values(score(shipped, text_1=QUESTION, text_2=[BRAZIL, FRANCE], activation="sigmoid"))
+    assert made == pytest.approx([1 / (1 + math.exp(-one)) for one in raw], abs=1e-12)
+
+
+def test_a_text_cut_to_some_tokens_is_scored_as_its_beginning(shipped: Server) -> None:
+    body = {"model": MODEL, "prompt": FRANCE, "add_special_tokens": False}
+    tokenized = httpx.post(f"{shipped.url}/tokenize", json=body)
+    limit = {"max_tokens_per_doc": tokenized.json()["count"]}
+    long = f"{FRANCE} {BRAZIL * 5000}"
+    assert values(score(shipped, text_1=QUESTION, text_2=long, **limit)) == pytest.approx(
+        values(score(shipped, text_1=QUESTION, text_2=FRANCE)), abs=1e-6
+    )
+
+
+def test_an_embed_model_compares(shipped: Server) -> None:
+    reply = score(shipped, model="tiny-embed", text_1=FRANCE, text_2=[FRANCE, BRAZIL])
+    same, other = values(reply)
+    assert same == pytest.approx(1.0, abs=1e-5)
+    assert -1.0 <= other < same

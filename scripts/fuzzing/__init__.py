@@ -1,0 +1,1 @@
+"""`scripts/fuzz_bodies`: malformed bodies against every endpoint, and who suffers from them."""
