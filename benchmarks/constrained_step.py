@@ -122,6 +122,8 @@ class Benchmark:
     def _step(self, group: Group, number: int) -> list[int]:
         columns = self._columns(group, number)
         self._decoder.run(columns)
+        while (columns.row_status == RowStatus.LATER).any():  # its grammar is not compiled yet
+            self._decoder.run(columns)
         if (columns.row_status != RowStatus.FINE).any():
             raise RuntimeError(f"rows failed: {columns.row_status.tolist()}")
         tokens: list[int] = columns.sampled.tolist()

@@ -67,7 +67,10 @@ def _of_structured_outputs(asked: StructuredOutputs) -> list[AskedForm]:
     name = "structured_outputs"
     schema = _schema(asked.json, f"{name}.json")
     if asked.disable_additional_properties and schema is not None:
-        schema = _closed(schema)
+        try:
+            schema = _closed(schema)
+        except RecursionError:
+            raise _too_deep(f"{name}.json") from None
     forms = [
         *_given(FormKind.JSON, schema, f"{name}.json"),
         *_given(FormKind.REGEX, asked.regex, f"{name}.regex"),
@@ -104,7 +107,7 @@ def _decoded(given: Any, kind: Any, param: str) -> Any:
         message = f"'{param}' does not hold the JSON it should: {error}."
         raise RequestError(ErrorCode.INVALID_REQUEST, message, param) from None
     except RecursionError:
-        raise RequestError(ErrorCode.INVALID_REQUEST, f"'{param}' is nested too deeply.", param) from None
+        raise _too_deep(param) from None
 
 
 def _tags(asked: StructuralTag, param: str) -> AskedForm:
@@ -115,6 +118,10 @@ def _tags(asked: StructuralTag, param: str) -> AskedForm:
         if not value:
             raise _missing(f"{param}.{field}")
     return AskedForm(FormKind.TAGS, asked, param)
+
+
+def _too_deep(param: str) -> RequestError:
+    return RequestError(ErrorCode.INVALID_REQUEST, f"'{param}' is nested too deeply.", param)
 
 
 def _missing(param: str) -> RequestError:

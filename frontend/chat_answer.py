@@ -63,6 +63,7 @@ async def open_chat(
         shown=format_.shown_tokens if rules.hides_special else None,
         goes_on=rendered.continues,
         param=PARAM,
+        logprobs_param="top_logprobs" if request.top_logprobs else "logprobs",
     )
     choices = Choices(serving, order, [_prompt(request, rendered, model)])
     await serving.to_scheduler.wait_for_scheduler()
@@ -152,7 +153,7 @@ class ChatAnswer:
     def usage(self) -> Usage:
         """So far; thinking is counted when a choice has ended."""
         reasoning, rendered = self.model.reasoning_format or PLAIN, self._reading.rendered
-        ended = [stream for stream in self._streams.streams if stream.is_finished] if reasoning.end else []
+        ended = [stream for stream in self._streams.streams if stream.is_finished] if reasoning is not PLAIN else []
         counts = (
             num_reasoning_tokens(stream.token_ids(), self.model.tokenizer, reasoning, rendered.opens_reasoning)
             for stream in ended

@@ -11,7 +11,7 @@ from frontend.chat_template import FAILURES, ChatTemplate, Rendering, content_fo
 from frontend.forced_calls import offered_tools
 from frontend.reasoning.format import PLAIN
 from frontend.request_template import renderer
-from frontend.schema_chat import ChatRequest
+from frontend.schema_chat import MAX_MESSAGES, ChatRequest
 from frontend.text_model import TextModel
 from frontend.tokenize import encode_text, off_loop
 from ipc.errors import ErrorCode, RequestError
@@ -45,6 +45,8 @@ async def chat_prompt(
 ) -> RenderedChat:
     """Renders and tokenizes. `num_body_chars`: size of the request, for the choice of a thread. `max_tokens`: see
     `encode_text`. Raises RequestError."""
+    if len(request.messages) > MAX_MESSAGES:  # conversations of other APIs come here, too
+        raise _refusal(f"'messages' may hold at most {MAX_MESSAGES} messages.", "messages")
     rendering = _rendering(request, model.excludes_tools)
     if request.chat_template is not None:
         if not trust_request_template:

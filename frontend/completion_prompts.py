@@ -10,7 +10,7 @@ from frontend.request_rules import COMPLETIONS_MAX_TOKENS, check_prompt, check_t
 from frontend.request_size import check_num_streams
 from frontend.schema_completions import CompletionRequest
 from frontend.text_model import TextModel
-from frontend.tokenize import encode_text, off_loop
+from frontend.tokenize import off_loop
 from ipc.errors import ErrorCode, RequestError
 
 MAX_COUNTED = 4  # times the context: of a longer text nobody learns how many tokens it has
@@ -29,22 +29,29 @@ async def completion_prompts(fields: CompletionRequest, model: TextModel, num_ch
     limit = prompt_limit(fields, fields.max_tokens, model.card)
     given, is_list = _as_list(fields.prompt)
     check_num_streams(len(given), num_choices, "prompt")
-    prompts: list[CompletionPrompt] = []
-    for number, one in enumerate(given):
-        param = f"prompt[{number}]" if is_list else "prompt"
-        if isinstance(one, str):
-            token_ids: Sequence[int] = await _encode(one, fields, model, limit)
-        else:
-            check_token_id(max(one, default=0), model.card, param)  # the schema refuses negative ones
-            token_ids = truncated(one, limit, side_that_gives_way(fields))
-        if fields.suffix:
-            token_ids = await _filled_in(token_ids, fields, model)
-        check_counted(token_ids, model, param)
-        check_prompt(token_ids, param)
-        most = output_limit(len(token_ids), fields.max_tokens, COMPLETIONS_MAX_TOKENS, model.card, "prompt", param)
-        prompt = Prompt(token_ids, 0 if fields.max_tokens == 0 else most)
-        prompts.append(CompletionPrompt(prompt, one if isinstance(one, str) and limit is None else None))
-    return prompts
+    params = [f"prompt[{number}]" if is_list else "prompt" for number in range(len(given))]
+    # all at once: many short ones would keep the loop for as long as a long one
+    return await off_loop(
+        sum(map(len, given)) + len(given) * len(fields.suffix or ""),  # each is tokenized together with the suffix
+        lambda: [_prompt(one, fields, model, limit, param) for one, param in zip(given, params, strict=True)],
+    )
+
+
+def _prompt(
+    given: str | list[int], fields: CompletionRequest, model: TextModel, limit: int | None, param: str
+) -> CompletionPrompt:
+    if isinstance(given, str):
+        token_ids: Sequence[int] = _encode(given, fields, model, limit)
+    else:
+        check_token_id(max(given, default=0), model.card, param)  # the schema refuses negative ones
+        token_ids = truncated(given, limit, side_that_gives_way(fields))
+    if fields.suffix:
+        token_ids = _filled_in(token_ids, fields, model)
+    check_counted(token_ids, model, param)
+    check_prompt(token_ids, param)
+    most = output_limit(len(token_ids), fields.max_tokens, COMPLETIONS_MAX_TOKENS, model.card, "prompt", param)
+    prompt = Prompt(token_ids, 0 if fields.max_tokens == 0 else most)
+    return CompletionPrompt(prompt, given if isinstance(given, str) and limit is None else None)
 
 
 def _check_fields(fields: CompletionRequest) -> None:
@@ -56,18 +63,22 @@ def _check_fields(fields: CompletionRequest) -> None:
         raise RequestError(ErrorCode.INVALID_REQUEST, message, "suffix")
 
 
-async def _encode(text: str, fields: CompletionRequest, model: TextModel, limit: int | None) -> list[int]:
+def _encode(text: str, fields: CompletionRequest, model: TextModel, limit: int | None) -> list[int]:
     """With a suffix the special tokens of a beginning come later, before the marks of the gap."""
     add_special = fields.add_special_tokens is not False and not fields.suffix
     if limit is None:
-        return await encode_text(model.tokenizer, text, add_special, MAX_COUNTED * model.card.max_model_len)
-    side = side_that_gives_way(fields)
-    return await off_loop(len(text), lambda: model.tokenizer.encode_prefix(text, limit, side, add_special))
+        return model.tokenizer.encode_prefix(text, _most_counted(model), add_special_tokens=add_special)
+    return model.tokenizer.encode_prefix(text, limit, side_that_gives_way(fields), add_special)
 
 
-async def _filled_in(prefix: Sequence[int], fields: CompletionRequest, model: TextModel) -> list[int]:
+def _most_counted(model: TextModel) -> int:
+    """One token more than is counted: `check_counted` sees by it that there were too many."""
+    return MAX_COUNTED * model.card.max_model_len + 1
+
+
+def _filled_in(prefix: Sequence[int], fields: CompletionRequest, model: TextModel) -> list[int]:
     """The prompt after which the model writes what stands before the suffix."""
-    suffix = await encode_text(model.tokenizer, fields.suffix or "", False, MAX_COUNTED * model.card.max_model_len)
+    suffix = model.tokenizer.encode_prefix(fields.suffix or "", _most_counted(model))
     filled = fill_in_middle(prefix, suffix, model.tokenizer)
     if filled is None:
         message = f"The model '{model.card.name}' was not made to fill in text before a 'suffix'."

@@ -8,7 +8,13 @@ from typing import NamedTuple
 from frontend.drawn_logprobs import SpelledPrompt, spell
 from frontend.output_tokens import OutputToken
 from frontend.request_rules import GenerateRules, check_min_tokens, choice_sampling, token_column
-from frontend.request_size import check_fits_queue, check_num_streams, check_prompt_logprobs, check_rules_size
+from frontend.request_size import (
+    check_fits_queue,
+    check_num_streams,
+    check_output_logprobs,
+    check_prompt_logprobs,
+    check_rules_size,
+)
 from frontend.serving import Serving
 from frontend.stream_group import StreamGroup
 from frontend.text_model import TextModel
@@ -37,6 +43,7 @@ class Order:
     shown: frozenset[str] | None  # special tokens that are part of the text; None: all
     goes_on: bool  # the text goes on where the prompt's ends, and does not begin anew
     param: str  # the field that the prompts come from
+    logprobs_param: str = "logprobs"  # the field that asks for the output's log-probabilities
 
 
 class Usage(NamedTuple):
@@ -59,6 +66,9 @@ class Choices:
         check_fits_queue(lengths, rules.num_drawn, serving.config.max_waiting_tokens, order.param)
         check_rules_size(len(order.worker_rules), len(prompts) * rules.num_drawn, order.param)
         check_prompt_logprobs(lengths, rules.num_drawn, rules.logprobs.num_prompt)
+        if not rules.stream:
+            limits = [prompt.max_tokens for prompt in prompts]
+            check_output_logprobs(limits, rules.num_drawn, rules.logprobs.num_output, order.logprobs_param)
         self.prompts = prompts
         self.order = order
         self._serving = serving

@@ -7,6 +7,7 @@ from ipc.errors import ErrorCode, RequestError
 MAX_STREAMS = 1024  # choices of one request, over all its prompts
 MAX_RULES_BYTES = 32 << 20
 MAX_PROMPT_LOGPROBS = 1 << 19  # about 100 MB while a reply is built
+MAX_OUTPUT_LOGPROBS = 1 << 22  # one choice of 131,072 tokens may tell 20 likeliest ones at each
 
 
 def check_num_streams(num_prompts: int, num_choices: int, param: str) -> None:
@@ -48,3 +49,15 @@ def check_prompt_logprobs(prompt_lengths: Sequence[int], num_choices: int, num_t
             f"{MAX_PROMPT_LOGPROBS}: ask for fewer choices or likeliest tokens."
         )
         raise RequestError(ErrorCode.INVALID_REQUEST, message, "prompt_logprobs")
+
+
+def check_output_logprobs(output_limits: Sequence[int], num_choices: int, num_top: int, param: str) -> None:
+    """Raises RequestError when the log-probabilities of all outputs can become more than one whole reply can hold.
+    `output_limits`: tokens that each prompt's choices may have. `num_top`: as in LogprobRules."""
+    num_told = sum(output_limits) * num_choices * (num_top + 1)
+    if num_told > MAX_OUTPUT_LOGPROBS:
+        message = (
+            f"The log-probabilities of the output can be {num_told} numbers over all choices, and one reply may hold "
+            f"{MAX_OUTPUT_LOGPROBS}: ask for fewer tokens, choices or likeliest tokens, or for a stream."
+        )
+        raise RequestError(ErrorCode.INVALID_REQUEST, message, param)

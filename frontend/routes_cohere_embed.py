@@ -40,7 +40,9 @@ async def cohere_embed(serving: Serving, request: Request) -> HTTPResponse:
     packed = await off_loop(len(body), lambda: _packed(texts, fields, model))
     order = Order(request_id(request), tenant_of(request, fields.user), fields.priority or 0)
     vectors = finish(await pooled_outputs(serving, model, packed, order), fields.output_dimension, normalize=True)
-    return numbers_reply(_reply(vectors, texts, packed, fields, is_v1=request.path.endswith(V1)))
+    is_v1 = request.path.endswith(V1)
+    num_told = vectors.size * max(1, len(fields.embedding_types or ()))
+    return await off_loop(num_told, lambda: numbers_reply(_reply(vectors, texts, packed, fields, is_v1)))
 
 
 def _texts(fields: CohereEmbedRequest) -> list[str]:

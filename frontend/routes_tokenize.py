@@ -39,15 +39,7 @@ async def tokenize(serving: Serving, request: Request) -> HTTPResponse:
         found = await off_loop(len(body), lambda: [_tei(model, text, add_special_tokens) for text in texts])
         return HTTPResponse(orjson.dumps(found), 200, None, JSON)
     token_ids = await _token_ids(serving, fields, model, len(body))
-    spellings = [model.tokenizer.token_spelling(index) for index in token_ids] if fields.return_token_strs else None
-    return json_reply(
-        {
-            "count": len(token_ids),
-            "max_model_len": model.card.max_model_len,
-            "tokens": token_ids,
-            "token_strs": spellings,
-        }
-    )
+    return await off_loop(len(token_ids), lambda: _reply(token_ids, model, fields.return_token_strs is True))
 
 
 async def detokenize(serving: Serving, request: Request) -> HTTPResponse:
@@ -61,6 +53,17 @@ async def detokenize(serving: Serving, request: Request) -> HTTPResponse:
         check_token_id(max(fields.tokens), model.card, "tokens")  # the schema refuses negative ones
     text = await off_loop(len(body), lambda: model.tokenizer.decode(fields.tokens))
     return json_reply({"prompt": text})
+
+
+def _reply(token_ids: Sequence[int], model: TextModel, tells_spellings: bool) -> HTTPResponse:
+    return json_reply(
+        {
+            "count": len(token_ids),
+            "max_model_len": model.card.max_model_len,
+            "tokens": token_ids,
+            "token_strs": [model.tokenizer.token_spelling(index) for index in token_ids] if tells_spellings else None,
+        }
+    )
 
 
 def _check_form(fields: TokenizeRequest) -> None:

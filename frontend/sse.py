@@ -6,7 +6,7 @@ after that is told by an event, as any failure after the first event.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from sanic import HTTPResponse, Request
@@ -24,6 +24,7 @@ CONTENT_TYPE = "text/event-stream; charset=utf-8"
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}  # proxies must pass each event on at once
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"
+LAST_WORDS_S = 5.0  # a client that does not read for so long is not told how its request failed
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,14 @@ async def deliver(request: Request, events: AsyncGenerator[bytes], form: EventFo
     """Sends what `events` yields (one or several whole events each time), then the form's end.
 
     `send` waits while the client's buffers are full; meanwhile text gathers in the streams. Raises RequestError only
-    before anything was sent; `events` is closed in any case.
+    before anything was sent; `events` is closed in any case. After a failure a client that does not read is left soon:
+    until this returns, the other choices of its request go on being computed.
     """
     reply = _Reply(request)
     interval_s: float = request.app.config.SSE_KEEP_ALIVE_S
     comments = asyncio.create_task(reply.send_comments(form.keep_alive, interval_s)) if interval_s > 0 else None
     last = form.end
+    last_at: float | None = None  # when the last bytes must be out; None: a client may read as slowly as it likes
     try:
         async with deadline_of(request).guard():
             async for data in events:
@@ -72,14 +75,15 @@ async def deliver(request: Request, events: AsyncGenerator[bytes], form: EventFo
     except NOT_BUGS:
         raise
     except BaseException as error:  # the border of a request whose status is already sent
-        if not await reply.stop_comments():
+        last_at = asyncio.get_running_loop().time() + LAST_WORDS_S
+        if not await reply.stop_comments(last_at):
             raise
         last = _error_event(error, request, form) + form.end
     finally:
         if comments is not None:
             comments.cancel()
         await events.aclose()
-    await reply.end(last)
+    await reply.end(last, last_at)
 
 
 class _Reply:
@@ -97,10 +101,15 @@ class _Reply:
             await (await self._begun()).send(data)
             self._sent_at = asyncio.get_running_loop().time()
 
-    async def end(self, data: bytes) -> None:
-        """Sends the last bytes, which may be none."""
-        async with self._turn:
-            await (await self._begun()).send(data, end_stream=True)
+    async def end(self, data: bytes, last_at: float | None = None) -> None:
+        """Sends the last bytes, which may be none; ends the connection if they are not out at `last_at`."""
+        try:
+            async with asyncio.timeout_at(last_at), self._turn:
+                await (await self._begun()).send(data, end_stream=True)
+        except TimeoutError:
+            transport = cast("asyncio.Transport | None", self._request.transport)
+            if transport is not None:
+                transport.abort()  # close() would wait for the client to read what is in the buffers
 
     async def send_comments(self, comment: bytes, interval_s: float) -> None:
         """Sends `comment` whenever nothing was sent for the interval."""
@@ -113,11 +122,14 @@ class _Reply:
             else:
                 self._sent_at = loop.time()  # something waits for the client's buffers: it hears enough
 
-    async def stop_comments(self) -> bool:
-        """Waits for one that is being sent. Returns whether the HTTP status is out."""
-        async with self._turn:
-            self._wants_comments = False
-            return self._reply is not None
+    async def stop_comments(self, last_at: float | None = None) -> bool:
+        """Waits for one that is being sent, until `last_at`. Returns whether the HTTP status is out."""
+        self._wants_comments = False
+        try:
+            async with asyncio.timeout_at(last_at), self._turn:
+                return self._reply is not None
+        except TimeoutError:
+            return True  # something is being sent still
 
     async def _begun(self) -> HTTPResponse:
         if self._reply is None:

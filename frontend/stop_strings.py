@@ -16,8 +16,6 @@ class StopStrings:
     def __init__(self, stops: Sequence[str], included: bool = False) -> None:
         self._stops = tuple(stops)
         self._included = included
-        # every proper beginning of a stop string; the longest that ends the text so far is what must be held back
-        self._beginnings = frozenset(stop[:length] for stop in stops for length in range(1, len(stop)))
         self._longest = max((len(stop) for stop in stops), default=0)
         self._held = ""
         self.matched: str | None = None
@@ -55,7 +53,10 @@ class StopStrings:
         return end, found
 
     def _num_undecided(self, text: str) -> int:
-        for length in range(min(self._longest - 1, len(text)), 0, -1):
-            if text[len(text) - length :] in self._beginnings:
-                return length
+        """Length of the longest end of a text without a match that begins a stop string. What is held stays short where
+        it has to be gone through: over a stream about as many ends are tried as it has characters."""
+        for start in range(max(0, len(text) - self._longest + 1), len(text)):
+            end = text[start:]
+            if any(stop.startswith(end) for stop in self._stops):
+                return len(end)
         return 0

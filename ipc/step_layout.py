@@ -48,6 +48,7 @@ class RowStatus(IntEnum):
     FAILED = 1  # this row alone: its numbers are not numbers
     GRAMMAR_FAILED = 2  # this row alone: its grammar cannot go on
     COMPLETE = 3  # its grammar is complete and nothing may follow; no token was drawn
+    LATER = 4  # its grammar is not compiled yet: no token was drawn, its last token is to be planned again
 
 
 class RingKind(IntEnum):

@@ -25,10 +25,19 @@ NO_TOKEN = -1
 
 def commit_generate(
     ledger: Ledger, flight: GenerateFlight, columns: StepColumns, frontends: FrontendOutbox, metrics: ModelMetrics
-) -> None:
-    """One GENERATE step is done. `columns` may be released afterwards."""
+) -> Slots:
+    """One GENERATE step is done. `columns` may be released afterwards. Returns slots whose last token will be planned
+    again: steps that are in flight behind this one do not count for them."""
     slots, counts = flight.slots, ~flight.is_void
+    is_late = counts & (columns.row_status == RowStatus.LATER)
+    flight.num_new[is_late] -= 1
+    flight.samples[is_late] = False
     _land(ledger, flight, metrics)
+    late: Slots = slots[is_late]
+    ledger.rewind(late)
+    if columns.header.shape.has_prompt_logprobs:
+        _tell_prompt(ledger, flight, columns, counts & (columns.row_status != RowStatus.FAILED), frontends)
+    counts &= ~is_late
     if columns.row_status.any():  # hardly ever
         counts = _end_unusual_rows(ledger, slots, counts, columns.row_status, frontends, metrics)
     # Before anything ends: a stream that finishes now gives its pages back, and only registered ones stay known.
@@ -36,11 +45,10 @@ def commit_generate(
         ledger.register_computed_pages(slot)
     open_slots = (ledger.state[slots] != SlotState.CLOSED) & (ledger.state[slots] != SlotState.FREE)
     sampled = flight.samples & open_slots & counts
-    if columns.header.shape.has_prompt_logprobs:
-        _tell_prompt(ledger, flight, columns, open_slots & counts, frontends)
     if sampled.any():
         _append_tokens(ledger, slots[sampled], columns, sampled, frontends, metrics)
     release_leaving(ledger, slots)
+    return late
 
 
 def _end_unusual_rows(
@@ -154,13 +162,14 @@ def _tell_prompt(
     frontends: FrontendOutbox,
 ) -> None:
     """Forward what the step's rows tell about their prompts' tokens; each position once, unless a worker died."""
-    ends = np.cumsum(flight.num_new)
-    for row in np.flatnonzero(counts & ((columns.flags & RowFlag.PROMPT_LOGPROBS) > 0)).tolist():
+    ends = np.cumsum(columns.num_new)
+    is_open = (ledger.state[flight.slots] != SlotState.CLOSED) & (ledger.state[flight.slots] != SlotState.FREE)
+    for row in np.flatnonzero(counts & is_open & ((columns.flags & RowFlag.PROMPT_LOGPROBS) > 0)).tolist():
         slot = int(flight.slots[row])
         start = int(columns.start[row])
         num_prompt = int(ledger.num_prompt[slot])
-        num_told = min(int(flight.num_new[row]), num_prompt - 1 - start)
-        first = int(ends[row] - flight.num_new[row])
+        num_told = min(int(columns.num_new[row]), num_prompt - 1 - start)
+        first = int(ends[row] - columns.num_new[row])
         frontends.send(int(ledger.frontend[slot]), prompt_record(columns, first, num_told, int(ledger.stream_id[slot])))
         if start + num_told == num_prompt - 1:
             ledger.num_prompt_logprobs[slot] = -1  # told: another life of the stream may use cached pages

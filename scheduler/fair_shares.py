@@ -2,14 +2,16 @@
 Large Language Models", OSDI 2024).
 
 A tenant pays 1 for each prompt token that is computed for it (what comes from the prefix cache is free) and 2 for each
-output token. Whoever has paid least goes first. A tenant that comes, or comes back, begins no lower than the least of
-those that have something open: being idle saves up nothing.
+output token. Whoever has paid least goes first. Being idle saves up nothing, and nobody is more than MAX_LEAD behind
+the one that has paid most: so neither old debts nor old credit keep anybody waiting for long. A name that was never
+seen begins where the richest stands, or ever new names would always go first.
 """
 
 import numpy as np
 import numpy.typing as npt
 
 OUTPUT_PRICE = 2.0
+MAX_LEAD = 20_000.0  # tokens that one tenant may get ahead of another that comes back or asks for more
 MAX_IDLE_TENANTS = 4096  # whose counters are remembered
 _FIRST_SIZE = 64
 
@@ -23,6 +25,7 @@ class FairShares:
         self._index: dict[str, int] = {}
         self._idle: dict[str, None] = {}  # known and without work, longest idle first
         self._free = list(range(_FIRST_SIZE - 1, -1, -1))
+        self._floor = 0.0  # what the last one to leave had paid
 
     @property
     def num_active(self) -> int:
@@ -31,14 +34,18 @@ class FairShares:
 
     def enter(self, tenant: str) -> int:
         """One more stream of the tenant is open; its index, valid until as many have left as entered."""
+        active = self._num_open > 0
+        least, most = self._floor, self._floor
+        if active.any():
+            least, most = float(self.paid[active].min()), float(self.paid[active].max())
         index = self._index.get(tenant)
         if index is None:
             index = self._index[tenant] = self._new_index()
-        if tenant in self._idle or not self._num_open[index]:
-            self._idle.pop(tenant, None)
-            active = self._num_open > 0
-            if active.any():
-                self.paid[index] = max(self.paid[index], self.paid[active].min())
+            self.paid[index] = most
+        elif not self._num_open[index]:
+            del self._idle[tenant]
+            self.paid[index] = min(max(self.paid[index], least), most + MAX_LEAD)
+        self.paid[index] = max(self.paid[index], most - MAX_LEAD)
         self._num_open[index] += 1
         return index
 
@@ -48,6 +55,8 @@ class FairShares:
         self._num_open[index] -= 1
         if not self._num_open[index]:
             self._idle[tenant] = None
+            if not self._num_open.any():
+                self._floor = float(self.paid[index])
             if len(self._idle) > MAX_IDLE_TENANTS:
                 self._forget(next(iter(self._idle)))
 

@@ -50,8 +50,11 @@ def _is_on_its_way(ledger: Ledger, is_near: npt.NDArray[np.bool_]) -> bool:
 
 
 def _yields(ledger: Ledger, slot: int, waiting: Stream) -> bool:
-    """A stream of a better priority class never does."""
-    return _priority(ledger, slot) >= waiting.priority
+    """Only a stream that will then wait behind `waiting`: another one would be admitted before it, again and again."""
+    priority = _priority(ledger, slot)
+    if priority != waiting.priority:
+        return priority > waiting.priority
+    return bool(ledger.shares.paid[ledger.tenant[slot]] >= ledger.shares.paid_by(waiting.tenant))
 
 
 def _priority(ledger: Ledger, slot: int) -> int:

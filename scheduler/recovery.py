@@ -12,7 +12,7 @@ from ipc.errors import ErrorCode
 from scheduler import migration
 from scheduler.commit import fail_job, fail_slot, release_leaving
 from scheduler.engine_state import EngineState
-from scheduler.ledger import NO_WORKER, Ledger, Slots
+from scheduler.ledger import NO_WORKER, Ledger
 from scheduler.stream import SlotState
 from scheduler.suspects import CRASH_LOOP, blame_pairs, blame_slots, suspect_pairs, suspect_slots
 from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
@@ -79,7 +79,7 @@ def fail_flight(state: EngineState, peer: WorkerPeer, flight: Flight) -> None:
         ledger.in_flight[flight.slots] -= 1
         slots = flight.slots[~flight.is_void]
         ledger.rewind(slots)
-        _void_later(peer, flight.model, slots)
+        peer.void_later(flight.model, slots)
         suspect_slots(ledger, slots)
         if len(flight.slots) == len(slots) == 1:  # a void row computed on what its step before had not
             fail_slot(ledger, int(slots[0]), ErrorCode.STEP_FAILED, STEP_FAILED, frontends, metrics)
@@ -91,13 +91,6 @@ def fail_flight(state: EngineState, peer: WorkerPeer, flight: Flight) -> None:
     else:
         suspect_pairs(flight.pairs)
         _requeue(state, flight)
-
-
-def _void_later(peer: WorkerPeer, model: int, slots: Slots) -> None:
-    """Steps behind it build on what it did not compute."""
-    for later in peer.flights:
-        if isinstance(later, GenerateFlight) and later.model == model:
-            later.is_void |= np.isin(later.slots, slots)
 
 
 def leave_worker(ledger: Ledger, worker: int, others: list[int]) -> None:

@@ -38,19 +38,22 @@ class RulesStore:
     def num_leases(self) -> int:
         return len(self._leased)
 
+    def has_room(self, blob: bytes) -> bool:
+        """As far as our own bound goes: `take` would find room."""
+        return blob in self._leased or not self._leased or self._num_bytes + _block_bytes(blob) <= self._max_bytes
+
     def take(self, blob: bytes) -> LeasedRules | None:
         """The rules for one more running stream; None: no room now, other streams have to end first."""
         leased = self._leased.get(blob)
         if leased is None:
-            size = _block_bytes(blob)
-            if self._leased and self._num_bytes + size > self._max_bytes:
+            if not self.has_room(blob):
                 return None
             handle = self._arena.lease(len(blob), RULES_HOLDER)
             if handle is None:
                 return None
             self._arena.view(handle)[:] = blob
             self._last_id += 1
-            self._num_bytes += size
+            self._num_bytes += _block_bytes(blob)
             leased = self._leased[blob] = LeasedRules(self._last_id, handle, 0)
         leased.num_streams += 1
         return leased

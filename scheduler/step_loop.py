@@ -137,7 +137,10 @@ class StepLoop:
         columns = self._results(peer, flight)
         metrics.step_seconds.observe(now - flight.planned_at)
         if isinstance(flight, GenerateFlight):
-            commit_generate(self.state.ledgers[flight.model], flight, columns, self.state.frontends, metrics)
+            ledger = self.state.ledgers[flight.model]
+            late = commit_generate(ledger, flight, columns, self.state.frontends, metrics)
+            if len(late):
+                peer.void_later(flight.model, late)
         else:
             commit_score(self.state.score_queues[flight.model], flight, columns, self.state.frontends, metrics)
         self._rate.add(now, flight.num_tokens)

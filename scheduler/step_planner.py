@@ -22,6 +22,7 @@ from scheduler.to_frontend import FrontendOutbox
 from scheduler.worker_peer import WorkerPeer
 
 MAX_DEFERRED = 32  # waiting streams looked past because another one computes their prefix right now
+MAX_LEFT_OUT = 8  # steps in a row
 MAX_TOLD_CHUNK = 128  # tokens of a prefill that tells the prompt's log-probabilities: each costs a row of logits
 
 
@@ -47,21 +48,37 @@ def plan_generate(
         return _plan_alone(ledger, suspects, budget)
     _make_way(ledger, peer, placement)
     due = _due(ledger, peer.worker_id, placement)
-    rows = _decode_rows(ledger, np.flatnonzero(due & (ledger.to_plan == 1)), budget)
-    counts = [1] * len(rows)
+    rows, counts = _overdue_prefill(ledger, due, budget)
+    decoding = _decode_rows(ledger, np.flatnonzero(due & (ledger.to_plan == 1)), budget)
+    rows += decoding
+    counts += [1] * len(decoding)
     prefills = np.flatnonzero(due & (ledger.to_plan > 1))
     paid = ledger.shares.paid[ledger.tenant[prefills]]
     for slot in prefills[np.lexsort((ledger.order[prefills], paid))].tolist():
         if not budget.can_add():
             break
-        if ledger.state[slot] == SlotState.RUNNING:  # a decode row may have preempted it a moment ago
+        if ledger.state[slot] == SlotState.RUNNING and slot not in rows:  # a decode row may have preempted it just now
             _add_chunk(ledger, slot, budget, rows, counts)
     while budget.can_add() and len(ledger.running_on(peer.worker_id)) < placement.share_of(peer):
         slot = _admit_next(ledger, peer, placement, frontends)
         if slot is None or ledger.num_deaths[slot] >= SUSPECT_DEATHS:
             break  # an admitted suspect has its step to itself
-        _add_chunk(ledger, slot, budget, rows, counts)
+        if not _add_chunk(ledger, slot, budget, rows, counts):
+            break  # those behind it would fill the slots and get nothing either
     return _take_off(ledger, np.array(rows, np.intp), np.array(counts, np.int32), False) if rows else None
+
+
+def _overdue_prefill(ledger: Ledger, due: npt.NDArray[np.bool_], budget: StepBudget) -> tuple[list[int], list[int]]:
+    """A chunk of a prefill with rules that was left out of many steps: decoding rows take their history first, and
+    could leave it no room for ever."""
+    rows: list[int] = []
+    counts: list[int] = []
+    ruled = np.flatnonzero(due & (ledger.to_plan > 0) & (ledger.rules_id > 0))
+    if len(ruled) > 1:
+        slot = int(ruled[np.argmin(ledger.last_planned[ruled])])
+        if ledger.to_plan[slot] > 1 and ledger.last_planned[slot] < ledger.last_planned.max() - MAX_LEFT_OUT:
+            _add_chunk(ledger, slot, budget, rows, counts, limit=max(1, budget.tokens // 2))
+    return rows, counts
 
 
 def _due(ledger: Ledger, worker: int, placement: Placement) -> npt.NDArray[np.bool_]:
@@ -111,18 +128,22 @@ def _with_history(ledger: Ledger, slots: Slots, budget: StepBudget) -> Slots:
     return slots[~np.isin(slots, left_out)]
 
 
-def _add_chunk(ledger: Ledger, slot: int, budget: StepBudget, rows: list[int], counts: list[int]) -> None:
-    num_new = min(int(ledger.to_plan[slot]), budget.tokens)
+def _add_chunk(
+    ledger: Ledger, slot: int, budget: StepBudget, rows: list[int], counts: list[int], limit: int | None = None
+) -> bool:
+    """At most `limit` tokens. False: nothing of it can be computed in this step."""
+    num_new = min(int(ledger.to_plan[slot]), budget.tokens, limit or budget.tokens)
     if ledger.num_prompt_logprobs[slot] >= 0:
         num_new = min(num_new, MAX_TOLD_CHUNK)
     if ledger.rules_id[slot] and not budget.takes_history(int(ledger.num_planned[slot])):
-        return
+        return False
     if not ledger.pages.cover(slot, int(ledger.num_planned[slot]) + num_new):
         make_room(ledger, slot)
-        return
+        return False
     budget.add(num_new)
     rows.append(slot)
     counts.append(num_new)
+    return True
 
 
 def _make_way(ledger: Ledger, peer: WorkerPeer, placement: Placement) -> None:
@@ -134,7 +155,11 @@ def _make_way(ledger: Ledger, peer: WorkerPeer, placement: Placement) -> None:
 def _admit_next(ledger: Ledger, peer: WorkerPeer, placement: Placement, frontends: FrontendOutbox) -> int | None:
     if not ledger.has_free_slot or not placement.admits(peer):
         return None
+    lacks_rules_room = False
     for stream in ledger.waiting.scan(MAX_DEFERRED):
+        if stream.rules and (lacks_rules_room or not ledger.rules.has_room(stream.rules)):
+            lacks_rules_room = True  # it keeps its turn among those with rules; the others need none of that room
+            continue
         if placement.belongs_elsewhere(ledger, stream, peer):
             continue
         if stream.num_prompt_logprobs < 0 and ledger.pages.is_prefix_being_computed(stream, peer.pool):

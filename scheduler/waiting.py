@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import islice
 
+import numpy as np
+
 from scheduler.fair_shares import FairShares
 from scheduler.stream import Stream, StreamKey
 
@@ -48,29 +50,31 @@ class WaitingQueue:
 
     def scan(self, limit: int) -> list[Stream]:
         """The first `limit` streams in order, as if each had paid for its prompt when the next is looked for."""
-        return list(islice(self._in_order(), limit))
+        return list(islice(self._in_order(limit), limit))
 
-    def _in_order(self) -> Iterator[Stream]:
+    def _in_order(self, limit: int) -> Iterator[Stream]:
         for priority in sorted(self._classes):
             tenants = self._classes[priority]
             if len(tenants) == 1:
                 yield from next(iter(tenants.values())).values()
             else:
-                yield from self._in_turn(tenants)
+                yield from self._in_turn(tenants, limit)
 
-    def _in_turn(self, tenants: dict[str, _Queue]) -> Iterator[Stream]:
+    def _in_turn(self, tenants: dict[str, _Queue], limit: int) -> Iterator[Stream]:
+        paid_by = self._shares.paid[[self._shares.index_of(tenant) for tenant in tenants]]
+        poorest = np.argsort(paid_by, kind="stable")[:limit]  # no more of them can have a turn
+        all_queues = list(tenants.values())
         queues = [
-            (self._shares.paid_by(tenant), place, iter(queue.values()))
-            for place, (tenant, queue) in enumerate(tenants.items())
+            (float(paid_by[place]), turn, iter(all_queues[place].values()))
+            for turn, place in enumerate(poorest.tolist())
         ]
-        heapq.heapify(queues)
         while queues:
-            paid, place, queue = queues[0]
+            paid, turn, queue = queues[0]
             stream = next(queue, None)
             if stream is None:
                 heapq.heappop(queues)
             else:
-                heapq.heapreplace(queues, (paid + len(stream.tokens), place, queue))
+                heapq.heapreplace(queues, (paid + len(stream.tokens), turn, queue))
                 yield stream
 
     def _count(self, stream: Stream, sign: int) -> None:

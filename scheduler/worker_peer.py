@@ -78,6 +78,12 @@ class WorkerPeer:
     num_steps: int = 0
     last_report: float = 0.0  # monotonic seconds
 
+    def void_later(self, model: int, slots: Slots) -> None:
+        """Steps in flight build on what one before them did not compute: what comes of these slots does not count."""
+        for later in self.flights:
+            if isinstance(later, GenerateFlight) and later.model == model:
+                later.is_void |= np.isin(later.slots, slots)
+
     @property
     def is_live(self) -> bool:
         """It takes new steps."""

@@ -135,9 +135,10 @@ class Decoder:
         try:
             compute = self._compute_in_parts if self._heights else self._compute
             rows, logits = compute(columns, pages)
+            logits = logits.cpu()  # on the host: the same draws on every device
         finally:
             found = get_masks(masks)  # before anything else: matchers may not be asked twice at once
-        draw_rows(columns, rows, logits.cpu(), ruled, found)  # on the host: the same draws on every device
+        draw_rows(columns, rows, logits, ruled, found)
         self._last_token[columns.slot[rows]] = np.maximum(columns.sampled[rows], 0)
 
     def _compute(self, columns: StepColumns, pages: list[LayerPages]) -> tuple[npt.NDArray[np.int64], torch.Tensor]:

@@ -42,7 +42,7 @@ def draw_rows(
     columns.row_status[rows] = np.where(drawn < 0, RowStatus.FAILED, RowStatus.FINE)
     for mask in masks:  # nothing is left that the grammar allows
         if columns.sampled[mask.row] < 0 and is_sound[mask.row]:
-            columns.row_status[mask.row] = RowStatus.COMPLETE if mask.is_complete else RowStatus.GRAMMAR_FAILED
+            columns.row_status[mask.row] = mask.status_of_none
     has_token = drawn[told] >= 0
     _write_logprobs(columns, rows[told[has_token]], own[torch.from_numpy(has_token)])
 

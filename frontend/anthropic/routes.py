@@ -53,6 +53,7 @@ async def count_tokens(serving: Serving, request: Request) -> HTTPResponse:
     check_content_type(request.headers.get("content-type"))
     body = await read_body(request, serving.config.max_body_bytes)
     fields = decode_body(body, CountTokensRequest, unsupported_fields.MESSAGES)
+    deadline_of(request).tighten(fields.timeout)
     model = serving.models.pick(fields.model, "generate", request.path)
     trusts = serving.config.trust_request_chat_template
     with renamed_fields(FIELD_NAMES):

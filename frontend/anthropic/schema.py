@@ -94,6 +94,7 @@ class PromptFields(Struct, frozen=True, kw_only=True):
     thinking: Thinking | None = None
     output_config: OutputConfig | None = None
     output_format: OutputFormat | None = None  # its older place
+    timeout: Timeout | None = None
 
 
 class CountTokensRequest(PromptFields, frozen=True, kw_only=True):
@@ -110,4 +111,3 @@ class MessagesRequest(PromptFields, frozen=True, kw_only=True):
     top_k: TopK | None = None
     top_p: TopP | None = None
     metadata: RequestMetadata | None = None
-    timeout: Timeout | None = None

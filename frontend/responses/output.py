@@ -43,12 +43,14 @@ class Output:
         match part:
             case Reasoning(text):
                 events = [] if isinstance(self._open, ReasoningItem) else self._begin(ReasoningItem(self._next_index))
+                self._pass_over(text)
                 return [*events, self._add(text, [])]
             case Content(text):
                 return self._push_text(text)
             case CallBegin(_, id, name):
                 return self._begin(CallItem(self._next_index, id, name))
             case CallArguments(_, text):
+                self._pass_over(text)
                 return [self._add(text, [])]
 
     def _push_text(self, text: str) -> list[Event]:
@@ -62,6 +64,11 @@ class Output:
         if not text:
             return events
         return [*events, self._add(text, self._logprobs(text))]
+
+    def _pass_over(self, text: str) -> None:
+        """Its tokens are no answer's: the same words may come again in what is."""
+        if self._names is not None:
+            self._tokens.take(text)
 
     def _logprobs(self, text: str) -> list[dict[str, Any]]:
         if self._names is None:

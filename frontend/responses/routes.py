@@ -52,7 +52,7 @@ async def create_response(serving: Serving, request: Request) -> HTTPResponse | 
 async def get_response(serving: Serving, request: Request, response_id: str) -> HTTPResponse | None:
     """GET /v1/responses/{id}: how it is now, or with `stream=true` its events."""
     stored = await serving.responses.get(response_id, tenant_of(request, None))
-    if not listing.flag(request, "stream"):
+    if not listing.flag(request, "stream") or request.method == "HEAD":  # no body will carry events
         return HTTPResponse(stored.body_json, 200, None, JSON)
     after = listing.number(request, "starting_after", -1)
     if not stored.has_events:
@@ -116,7 +116,7 @@ async def _create_in_background(serving: Serving, request: Request, asked: Asked
         stored = asked.stored(run.body, has_events=streams)
         await serving.responses.insert(stored)
         end = undo.pop_all()
-    work = run_in_background(run, EventRecord(serving.responses, is_wanted=streams))
+    work = run_in_background(run, EventRecord(serving.responses, stored.id, is_wanted=streams))
     serving.background.start(stored.id, work, on_end=end.close)
     if streams:
         await deliver(request, follow(serving.responses, stored, -1), EventEncoder().form())

@@ -103,6 +103,19 @@ class ResponseStore:
         False: it does not run any more, or was deleted."""
         return await self._call(lambda table: table.update(body["id"], body, first, events))
 
+    async def append(self, response_id: str, first: int, events: Sequence[bytes]) -> bool:
+        """As `update`, without a new body."""
+        return await self._call(lambda table: table.append(response_id, first, events))
+
+    async def is_running(self, response_id: str, owner: str) -> bool:
+        """Raises RequestError RESPONSE_NOT_FOUND."""
+        is_running: bool | None = None
+        if self._may_have(response_id):
+            is_running = await self._call(lambda table: table.is_running(response_id, owner))
+        if is_running is None:
+            raise not_found(response_id)
+        return is_running
+
     async def keep_alive(self, response_ids: Sequence[str]) -> set[str]:
         """Says that they are being computed. Returns those that still shall be."""
         return await self._call(lambda table: table.keep_alive(response_ids))

@@ -25,6 +25,7 @@ from frontend.responses.status import RUNNING, Body, fail
 
 DEAD_S = 15.0  # a frontend that did not say for so long that it computes a response is dead, or as good as
 BUSY_S = 5.0  # wait for another process' transaction
+RETRY_S = 0.02  # between looks, where SQLite does not wait by itself
 LOST = "The server process that computed this response ended before it was done."
 
 _TABLES = """
@@ -99,9 +100,7 @@ class ResponseTable:
         self._limits = limits
         self._link = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
-                self._link.execute(f"PRAGMA {pragma}")
-            self._link.executescript(_TABLES)
+            self._set_up()
         except BaseException:
             self._link.close()
             raise
@@ -109,13 +108,28 @@ class ResponseTable:
     def close(self) -> None:
         self._link.close()
 
+    def _set_up(self) -> None:
+        """Waits for others that open the file: SQLite itself does not wait when it changes the journal's mode."""
+        give_up_at = time.monotonic() + BUSY_S
+        while True:
+            try:
+                for pragma in ("journal_mode = WAL", "synchronous = NORMAL", "foreign_keys = ON"):
+                    self._link.execute(f"PRAGMA {pragma}")
+                self._link.executescript(_TABLES)
+                return
+            except sqlite3.OperationalError as error:
+                is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # the rest says why
+                if not is_busy or time.monotonic() > give_up_at:
+                    raise
+            time.sleep(RETRY_S)
+
     def insert(self, stored: Stored) -> None:
         """Enters a new response, and lets go of what is too old or too much."""
         with self._writing():
             values = (stored.id, stored.owner, stored.previous, stored.status, stored.created_at, stored.alive_at)
             blobs = (stored.size, stored.has_events, stored.input_json, stored.body_json)
             self._link.execute("INSERT INTO responses VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (*values, *blobs))
-            self._make_room()
+            self._make_room(stored.id)
 
     def get(self, response_id: str, owner: str) -> Stored | None:
         """The response, if there is one that this owner may see; failed, if its frontend died."""
@@ -128,6 +142,18 @@ class ResponseTable:
             return stored
         self._mark_lost(stored)
         return self.get(response_id, owner)
+
+    def is_running(self, response_id: str, owner: str) -> bool | None:
+        """As `get` would tell, without reading the response. None: there is none that this owner may see."""
+        query = "SELECT status, alive_at FROM responses WHERE id = ? AND owner = ? AND created_at > ?"
+        row = self._link.execute(query, (response_id, owner, self._oldest())).fetchone()
+        if row is None:
+            return None
+        status, alive_at = row
+        if status not in RUNNING or time.time() - alive_at < DEAD_S:
+            return status in RUNNING
+        stored = self.get(response_id, owner)  # marks it as failed
+        return None if stored is None else stored.is_running
 
     def chain(self, response_id: str, owner: str, max_count: int, max_bytes: int) -> list[Stored] | None:
         """The response and all before it, the oldest first; None when one of them is not there.
@@ -157,8 +183,17 @@ class ResponseTable:
         with self._writing():
             if self._link.execute(query, values).rowcount == 0:
                 return False
-            rows = [(response_id, first + place, event) for place, event in enumerate(events)]
-            self._link.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+            self._insert_events(response_id, first, events)
+            return True
+
+    def append(self, response_id: str, first: int, events: Sequence[bytes]) -> bool:
+        """As `update`, but the body stays as it is."""
+        change = "SET size = size + ?, alive_at = ?"
+        query = f"UPDATE responses {change} WHERE id = ? AND status IN ('queued', 'in_progress')"
+        with self._writing():
+            if self._link.execute(query, (sum(map(len, events)), time.time(), response_id)).rowcount == 0:
+                return False
+            self._insert_events(response_id, first, events)
             return True
 
     def keep_alive(self, response_ids: Iterable[str]) -> set[str]:
@@ -181,6 +216,10 @@ class ResponseTable:
         query = "SELECT number, event FROM events WHERE response = ? AND number > ? ORDER BY number LIMIT ?"
         return self._link.execute(query, (response_id, number, max_events)).fetchall()
 
+    def _insert_events(self, response_id: str, first: int, events: Sequence[bytes]) -> None:
+        rows = [(response_id, first + place, event) for place, event in enumerate(events)]
+        self._link.executemany("INSERT INTO events VALUES (?, ?, ?)", rows)
+
     def _mark_lost(self, stored: Stored) -> None:
         body = stored.body()
         fail(body, "server_error", LOST)
@@ -192,18 +231,18 @@ class ResponseTable:
     def _oldest(self) -> float:
         return time.time() - self._limits.max_age_s
 
-    def _make_room(self) -> None:
+    def _make_room(self, new_id: str) -> None:
+        """The oldest go that do not run, or whose frontend died; never the one that has just come."""
         self._link.execute("DELETE FROM responses WHERE created_at <= ?", (self._oldest(),))
         while True:
             count, size = self._link.execute("SELECT count(*), sum(size) FROM responses").fetchone()
             if count <= self._limits.max_count and size <= self._limits.max_bytes:
                 return
-            oldest = (
-                "SELECT id FROM responses WHERE status NOT IN ('queued', 'in_progress') ORDER BY created_at LIMIT ?"
-            )
-            excess = max(1, count - self._limits.max_count)
-            if self._link.execute(f"DELETE FROM responses WHERE id IN ({oldest})", (excess,)).rowcount == 0:
-                return  # all of them run: the queue's limits hold for these
+            may_go = "(status NOT IN ('queued', 'in_progress') OR alive_at < ?) AND id != ?"
+            oldest = f"SELECT id FROM responses WHERE {may_go} ORDER BY created_at LIMIT ?"
+            values = (time.time() - DEAD_S, new_id, max(1, count - self._limits.max_count))
+            if self._link.execute(f"DELETE FROM responses WHERE id IN ({oldest})", values).rowcount == 0:
+                return  # all others run: the queue's limits hold for these
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

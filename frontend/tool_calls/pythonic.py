@@ -111,7 +111,9 @@ def _arguments(source: str) -> str | None:
         values = {keyword.arg: _value(keyword.value) for keyword in call.keywords}
         if None in values or len(values) < len(call.keywords):  # **x, or a name twice
             return None
-        return json.dumps(values, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(values, ensure_ascii=False, allow_nan=False)
+        text.encode()  # raises ValueError for half a character ("\ud800"), which no reply can carry
+        return text
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
         return None
 

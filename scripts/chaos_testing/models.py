@@ -12,6 +12,7 @@ RERANKER = ROOT / "zerolane/tiny/tiny-rerank"
 EXACT_ARGUMENTS = ("--attention-backend=reference", "--dtype=float32", "--batch-invariant")
 # A few rows take as long as reading the weights, which one thread does as fast as two: the other core is free for what
 # a death costs. And bits are only promised for one number of threads.
+VOCAB_SIZE = 20_000  # makes it 100 million parameters
 SMALL_STEPS = ("--max-num-batched-tokens=16", "--threads=1", "--kv-cache-memory=512MiB")
 MAX_MODEL_LEN = 512  # tokens
 CHAT_TEMPLATE = (
@@ -35,7 +36,7 @@ def served_models(options: ChaosOptions, folder: Path) -> ServedModels:
     # imported here: making a model needs torch, serving the fake ones does not
     from benchmarks.model_shapes import LLAMA_100M, default_model_dir, make_llama
 
-    shape = replace(LLAMA_100M, name="chaos-100m", max_model_len=MAX_MODEL_LEN)
+    shape = replace(LLAMA_100M, name="chaos-llama-100m", vocab_size=VOCAB_SIZE, max_model_len=MAX_MODEL_LEN)
     llama = make_llama(shape, "float32", default_model_dir())
     template = folder / "chat_template.jinja"
     template.write_text(CHAT_TEMPLATE)

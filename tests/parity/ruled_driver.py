@@ -164,6 +164,9 @@ class RuledDriver:
                     )
         stream.num_computed += count
         stream.status = RowStatus(int(columns.row_status[row]))
+        if stream.status == RowStatus.LATER:
+            stream.num_computed -= 1
+            stream.status = RowStatus.FINE
         token = int(columns.sampled[row])
         if token < 0:
             return

@@ -230,7 +230,7 @@ def test_no_thread_is_started_before_the_first_grammar(tokenizer: Tokenizer, tmp
     workers = Workers(tmp_path)
     driver = RuledDriver(workers.decoders, workers.card)
     driver.run([replace_rules(stream) for stream in streams_for(tokenizer)], 5)
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # earlier tests' threads may end
     driver.run(streams_for(tokenizer), 5)
     names = {thread.name for thread in set(threading.enumerate()) - before}
     assert {name.rpartition("_")[0] for name in names} == {"grammar compiler", "grammar masks"}

@@ -12,9 +12,9 @@ from frontend.byte_tokenizer import ByteTokenizer
 from frontend.chat_prompt import RenderedChat, chat_prompt
 from frontend.chat_template import ChatTemplate, Filling
 from frontend.reasoning.think import DEEPSEEK_R1, THINK
-from frontend.schema_chat import ChatRequest
+from frontend.schema_chat import MAX_MESSAGES, ChatRequest, Message
 from frontend.text_model import TextModel
-from ipc.errors import RequestError
+from ipc.errors import ErrorCode, RequestError
 from ipc.fake_card import fake_card
 
 TOOL = {"type": "function", "function": {"name": "f"}}
@@ -113,3 +113,11 @@ def test_a_template_of_the_request_that_cannot_be_compiled(source: str) -> None:
     with pytest.raises(RequestError) as caught:
         rendered(trusts=True, chat_template=source)
     assert caught.value.param == "chat_template"
+
+
+def test_messages_are_bounded_whichever_api_they_come_from() -> None:
+    """The bound was in the schema of chat only; other APIs make the request without it."""
+    request = ChatRequest(messages=[Message("user", "hi")] * (MAX_MESSAGES + 1))
+    with pytest.raises(RequestError) as caught:
+        asyncio.run(chat_prompt(request, MODEL, False, 100))
+    assert (caught.value.code, caught.value.param) == (ErrorCode.INVALID_REQUEST, "messages")

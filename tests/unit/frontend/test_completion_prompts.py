@@ -1,6 +1,7 @@
 """The prompts of a completions request."""
 
 import asyncio
+import threading
 from typing import Any
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from frontend.byte_tokenizer import ByteTokenizer
 from frontend.completion_prompts import CompletionPrompt, completion_prompts
+from frontend.encode_prefix import Side
 from frontend.schema_completions import CompletionRequest
 from frontend.text_model import TextModel
 from ipc.errors import ErrorCode, RequestError
@@ -90,3 +92,23 @@ def test_a_text_far_too_long_is_not_counted_to_its_end() -> None:
         prompts(prompt="x" * 1000)
     assert caught.value.code is ErrorCode.CONTEXT_LENGTH_EXCEEDED
     assert "more than 80 tokens" in str(caught.value)
+
+
+def test_many_short_prompts_leave_the_loop_together() -> None:
+    """Each was tokenized on the loop, and nothing else had a turn until the last one."""
+    threads: set[int] = set()
+
+    class Watched(ByteTokenizer):
+        def encode_prefix(
+            self, text: str, max_tokens: int, side: Side = "right", add_special_tokens: bool = False
+        ) -> list[int]:
+            threads.add(threading.get_ident())
+            return super().encode_prefix(text, max_tokens, side, add_special_tokens)
+
+    model = TextModel(CARD, Watched(), None)
+    assert len(prompts(model, prompt=["x" * 17] * 1024)) == 1024
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    with pytest.raises(RequestError) as caught:
+        prompts(model, prompt=["x" * 17] * 1023 + [""])
+    assert caught.value.param == "prompt[1023]"

@@ -9,7 +9,7 @@ from llguidance import LLMatcher
 from frontend.compile_grammar import _tokenizer, compile_grammar
 from frontend.forced_calls import ForcedCalls
 from frontend.grammar_source import GrammarSource, grammar_source
-from frontend.schema_structured import StructuredFields
+from frontend.schema_structured import StructuredFields, StructuredOutputs
 from ipc.errors import RequestError
 from ipc.grammar_limits import LIMITS, MAX_GRAMMAR_BYTES
 
@@ -85,6 +85,17 @@ def test_additional_properties_can_be_switched_off() -> None:
     text = '[{"a":1,"b":2}]'
     assert matches(source(structured_outputs={"json": schema}), text)
     assert not matches(source(structured_outputs={"json": schema, "disable_additional_properties": True}), text)
+
+
+def test_a_schema_too_deep_to_be_closed_is_refused() -> None:
+    """It was a RecursionError, and the client got 500."""
+    schema: dict[str, Any] = {}
+    for _ in range(10_000):
+        schema = {"items": schema}
+    outputs = StructuredOutputs(json=schema, disable_additional_properties=True)
+    with pytest.raises(RequestError, match="too deeply") as caught:
+        grammar_source(StructuredFields(structured_outputs=outputs), None, SPECIAL)
+    assert caught.value.param == "structured_outputs.json"
 
 
 def test_x_guidance_of_a_schema_does_not_count() -> None:

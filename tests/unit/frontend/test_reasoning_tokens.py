@@ -3,7 +3,9 @@
 import pytest
 
 from frontend.byte_tokenizer import ByteTokenizer
+from frontend.harmony import HARMONY
 from frontend.reasoning.format import PLAIN, ReasoningFormat
+from frontend.reasoning.granite import GRANITE
 from frontend.reasoning_tokens import num_reasoning_tokens
 from frontend.text_parser import PlainParser
 
@@ -23,6 +25,30 @@ TAGS = ReasoningFormat("t", make=lambda opens: PlainParser(), start="<t>", end="
 )
 def test_thinking_with_its_tags(text: str, opens: bool, count: int) -> None:
     assert num_reasoning_tokens(list(text.encode()), ByteTokenizer(), TAGS, opens) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "opens", "count"),
+    [
+        (
+            "<|channel|>analysis<|message|>hmm<|end|><|start|>assistant<|channel|>final<|message|>yes<|return|>",
+            False,
+            3,
+        ),
+        ("<|channel|>analysis<|message|>hé", False, 3),
+        ("a<|end|><|start|>assistant<|channel|>analysis<|message|>a<|end|>", True, 2),
+        ("<|channel|>final<|message|>hmm", False, 0),
+    ],
+)
+def test_thinking_on_a_channel(text: str, opens: bool, count: int) -> None:
+    """There is no tag to look for that ends thinking alone: it was told as 0."""
+    assert num_reasoning_tokens(list(text.encode()), ByteTokenizer(), HARMONY, opens) == count
+
+
+def test_thinking_between_words() -> None:
+    text = b"Here is my thought process:h\xffm\nHere is my response:hm"
+    assert num_reasoning_tokens(list(text), ByteTokenizer(), GRANITE, False) == 3
+    assert num_reasoning_tokens(list(b"Hello"), ByteTokenizer(), GRANITE, False) == 0
 
 
 def test_a_model_that_does_not_think() -> None:

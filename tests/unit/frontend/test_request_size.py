@@ -3,11 +3,13 @@
 import pytest
 
 from frontend.request_size import (
+    MAX_OUTPUT_LOGPROBS,
     MAX_PROMPT_LOGPROBS,
     MAX_RULES_BYTES,
     MAX_STREAMS,
     check_fits_queue,
     check_num_streams,
+    check_output_logprobs,
     check_prompt_logprobs,
     check_rules_size,
 )
@@ -32,6 +34,15 @@ def test_a_reply_holds_only_so_many_prompt_logprobs() -> None:
         with pytest.raises(RequestError) as caught:
             check_prompt_logprobs(lengths, num_choices, num_top)
         assert caught.value.param == "prompt_logprobs"
+
+
+def test_a_reply_holds_only_so_many_output_logprobs() -> None:
+    check_output_logprobs([MAX_OUTPUT_LOGPROBS] * 4, 128, -1, "logprobs")
+    check_output_logprobs([131_072], 1, 20, "top_logprobs")  # one choice with all of a long context
+    for limits, num_choices, num_top in (([131_072], 2, 20), ([131_072] * 2, 1, 20), ([MAX_OUTPUT_LOGPROBS + 1], 1, 0)):
+        with pytest.raises(RequestError) as caught:
+            check_output_logprobs(limits, num_choices, num_top, "top_logprobs")
+        assert (caught.value.code, caught.value.param) == (ErrorCode.INVALID_REQUEST, "top_logprobs")
 
 
 def test_rules_that_travel_with_every_choice_are_bounded_together() -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from sanic import Request
 
+from frontend import sse
 from frontend.sse import ANTHROPIC_EVENTS, DONE, KEEP_ALIVE, OPENAI_EVENTS, EventForm, deliver
 from ipc.errors import ErrorCode, RequestError
 
@@ -27,7 +28,12 @@ class Client:
         self.ctx = SimpleNamespace(request_id="the-id")
         self.headers: dict[str, str] = {}
         self.path = "/v1/x"
+        self.has_left = False
+        self.transport = SimpleNamespace(abort=self.leave)
         self.app = SimpleNamespace(config=SimpleNamespace(SSE_KEEP_ALIVE_S=keep_alive_s))
+
+    def leave(self) -> None:
+        self.has_left = True
 
     async def respond(self, **_: Any) -> "Client":
         return self
@@ -177,3 +183,28 @@ def test_a_client_that_leaves_ends_everything() -> None:
 
 async def _as_coroutine(awaitable: Awaitable[None]) -> None:
     await awaitable
+
+
+@pytest.mark.parametrize("keep_alive_s", [0.0, SOON_S])
+def test_after_a_failure_a_client_that_does_not_read_is_left(
+    keep_alive_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last event waited for its buffers without limit, and the request's choices went on being computed."""
+    monkeypatch.setattr(sse, "LAST_WORDS_S", 20 * SOON_S)
+
+    async def script(client: Client) -> AsyncGenerator[bytes]:
+        yield b"data: 1\n\n"
+        client.accepts.clear()
+        await asyncio.sleep(10 * SOON_S)  # where comments go out, one is waiting now
+        raise RequestError(ErrorCode.DEADLINE_EXCEEDED, "too late")
+
+    async def run() -> None:
+        client = Client(keep_alive_s)
+        async with asyncio.timeout(DEADLINE_S):
+            await deliver(cast(Request, client), script(client))
+        assert client.has_left
+        assert not client.has_ended
+        await asyncio.sleep(0)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(run())

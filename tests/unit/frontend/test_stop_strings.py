@@ -1,5 +1,7 @@
 """Whatever way a text is cut into deltas: the output ends before the first stop string, and no part of one leaves."""
 
+import tracemalloc
+
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -55,3 +57,18 @@ def test_a_stop_string_can_be_included() -> None:
     stops = StopStrings(["stop"], included=True)
     assert stops.push("a st") + stops.push("opped") == "a stop"
     assert stops.matched == "stop"
+
+
+def test_a_stream_keeps_no_table_of_beginnings() -> None:
+    """It took 10 MB and 11 ms for each of a request's streams."""
+    stops = [chr(ord("a") + number) * 1024 for number in range(16)]
+    tracemalloc.start()
+    try:
+        watcher = StopStrings(stops)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+    assert watcher.push("xa" + "b" * 1000) == "xa"
+    assert watcher.push("c") == "b" * 1000
+    assert watcher.push("c" * 1024) == ""
+    assert watcher.matched == "c" * 1024

@@ -28,6 +28,7 @@ class Observer:
         self._arena = ArenaReader(engine.arena_segment)
         self.told: list[tuple[int, TokenRules, list[int]]] = []  # serial, rules, tokens before those of the step
         self.complete_at = -1  # this output position is not drawn: the grammar is complete
+        self.late_turns = 0  # so many rows with rules are told to come later
 
     def run(self, columns: StepColumns) -> None:
         self._fake.run(columns)
@@ -54,6 +55,11 @@ class Observer:
         complete = (position == self.complete_at) & ((columns.flags & RowFlag.SAMPLE) > 0)
         columns.row_status[complete] = RowStatus.COMPLETE
         columns.sampled[complete] = -1
+        for row in np.flatnonzero((columns.rules_id > 0) & (columns.flags & RowFlag.SAMPLE)).tolist():
+            if self.late_turns > 0:
+                self.late_turns -= 1
+                columns.row_status[row] = RowStatus.LATER
+                columns.sampled[row] = -1
 
 
 @pytest.fixture
@@ -191,3 +197,51 @@ def test_it_survives_a_death_and_a_preemption(observed: Observed) -> None:
         assert engine.seen[number].tokens == fake_continuation([number] * 20, 40, ignore_eos=True)
         mine = [history for serial, _, history in observer.told if history[:1] == [number]]
         assert all(history == ([number] * 20 + engine.seen[number].tokens)[: len(history)] for history in mine)
+
+
+def test_streams_without_rules_pass_those_whose_rules_have_no_room(observed: Observed) -> None:
+    engine, _ = observed(max_waiting_tokens=10_000_000)
+    engine.state.rules._max_bytes = 4096
+    engine.submit(1, [1], 60, ignore_eos=True, rules=encode_rules(TokenRules(min_tokens=1)))
+    engine.submit(2, [2], 60, ignore_eos=True, rules=encode_rules(TokenRules(min_tokens=2)))
+    engine.submit(3, [3], 5, ignore_eos=True)
+    for _ in range(12):
+        engine.turn()
+        engine.workers[0].work()
+    assert engine.seen[3].finish is FinishReason.LENGTH
+    assert 2 not in engine.seen
+    engine.run()
+    assert len(engine.seen[2].tokens) == 60
+
+
+def test_a_prefill_with_rules_is_not_left_out_for_ever(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("scheduler.step_budget.MAX_HISTORY_TOKENS", 300)
+    monkeypatch.setattr("scheduler.step_budget.StepBudget.__init__.__defaults__", (300,))
+    engine, _ = observed(num_pages=128)
+    rules = encode_rules(TokenRules(min_tokens=1))
+    for number in (1, 2):
+        engine.submit(number, [number] * 20, 200, ignore_eos=True, rules=rules)
+    for _ in range(60):
+        engine.turn()
+        engine.workers[0].work()
+    engine.submit(3, [3] * 100, 5, ignore_eos=True, rules=rules)
+    for _ in range(120):
+        engine.turn()
+        engine.workers[0].work()
+    assert engine.seen[3].finish is FinishReason.LENGTH
+    engine.run()
+
+
+@pytest.mark.parametrize("num_prompt", [1, 5, 40])
+def test_a_row_that_is_late_is_planned_again(observed: Observed, num_prompt: int) -> None:
+    engine, observer = observed(num_workers=2)
+    observer.late_turns = 7
+    prompt = list(range(num_prompt))
+    rules = encode_rules(TokenRules(grammar="slow"))
+    engine.submit(1, prompt, 30, ignore_eos=True, rules=rules, num_prompt_logprobs=0)
+    engine.submit(2, [2] * 20, 30, ignore_eos=True)
+    engine.run()
+    assert engine.seen[1].tokens == fake_continuation(prompt, 30, ignore_eos=True)
+    assert engine.seen[2].tokens == fake_continuation([2] * 20, 30, ignore_eos=True)
+    told = [record for _, record in engine.router.sent if isinstance(record, PromptLogprobs)]
+    assert sum(len(record.logprobs) // 4 for record in told) == num_prompt - 1

@@ -96,6 +96,19 @@ def test_an_open_item_is_told_as_it_is() -> None:
     assert output.items()[0]["status"] == "in_progress"
 
 
+@pytest.mark.parametrize("before", ["thinking", "call"])
+def test_logprobs_are_not_those_of_the_same_word_before(before: str) -> None:
+    """The answer's first words were looked for from the beginning of the thinking on."""
+    parts: list[Part] = [Reasoning("say yes")] if before == "thinking" else [CallBegin(0, "c", "f")]
+    parts += [] if before == "thinking" else [CallArguments(0, '{"a":"yes"}')]
+    said = "<t>say yes</t>" if before == "thinking" else '<c>{"a":"yes"}</c>'
+    tokens = news(parts, said).tokens + [OutputToken(byte, bytes([byte]), -0.25, 1, []) for byte in b"yes"]
+    output = Output(TokenNames(ByteTokenizer(), False), 0)
+    output.push(ChoiceNews(0, [*parts, Content("yes")], tokens, None, None, []))
+    output.finish("completed")
+    assert [entry["logprob"] for entry in output.items()[1]["content"][0]["logprobs"]] == [-0.25] * 3
+
+
 @pytest.mark.parametrize("divided", [False, True])
 def test_logprobs_are_those_of_the_text_alone(divided: bool) -> None:
     output = Output(TokenNames(ByteTokenizer(), False), 1)

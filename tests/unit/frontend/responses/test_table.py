@@ -1,6 +1,8 @@
 """The file of stored responses: who may read what, what is kept, and which state follows which."""
 
+import sqlite3
 import stat
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -96,6 +98,37 @@ def test_what_runs_is_not_thrown_out(table: ResponseTable) -> None:
     assert kept(table, "running", "0", "1", "2", "3", "4", "5", "6") == ["running", "3", "4", "5", "6"]
 
 
+def test_what_died_makes_room(table: ResponseTable) -> None:
+    """Rows of dead frontends that nobody looked at were kept for ever, and each new response was thrown out at once."""
+    dead = [str(number) for number in range(LIMITS.max_count)]
+    for number, name in enumerate(dead):
+        row = replace(response(name, "in_progress"), created_at=time.time() - 100 + number)
+        table.insert(replace(row, alive_at=time.time() - DEAD_S - 1))
+    table.insert(response("new"))
+    assert kept(table, *dead, "new") == [*dead[1:], "new"]
+
+
+def test_what_has_just_come_stays(table: ResponseTable) -> None:
+    running = [str(number) for number in range(LIMITS.max_count)]
+    for name in running:
+        table.insert(response(name, "in_progress"))
+    table.insert(response("new"))
+    assert kept(table, *running, "new") == [*running, "new"]
+    table.insert(response("newer"))
+    assert kept(table, *running, "new", "newer") == [*running, "newer"]
+
+
+def test_whether_it_runs_is_told_without_its_body(table: ResponseTable) -> None:
+    for name, status in (("done", "completed"), ("runs", "queued")):
+        table.insert(response(name, status))
+    table.insert(replace(response("dead", "in_progress"), alive_at=time.time() - DEAD_S - 1))
+    assert [table.is_running(name, "me") for name in ("done", "runs", "dead")] == [False, True, False]
+    assert table.is_running("runs", "somebody else") is table.is_running("unknown", "me") is None
+    found = table.get("dead", "me")
+    assert found is not None
+    assert found.status == "failed"
+
+
 def test_whoever_ends_it_first_is_right(table: ResponseTable) -> None:
     queued = response("a", "queued")
     table.insert(queued)
@@ -131,6 +164,44 @@ def test_events_are_told_in_order_from_any_place(table: ResponseTable) -> None:
     assert table.events_after("a", 0, 1) == [(1, b"one")]
     table.delete("a", "me")
     assert table.events_after("a", -1, 10) == []
+
+
+def test_events_are_appended_without_the_body(table: ResponseTable, tmp_path: Path) -> None:
+    running = response("a", "in_progress")
+    table.insert(replace(running, alive_at=time.time() - DEAD_S + 1))
+    assert table.append("a", 0, [b"zero", b"one"])
+    found = table.get("a", "me")
+    assert found is not None
+    assert found.body_json == running.body_json
+    assert found.alive_at > running.alive_at - 1
+    with sqlite3.connect(tmp_path / "responses.sqlite") as link:
+        assert link.execute("SELECT size FROM responses").fetchone() == (running.size + len(b"zeroone"),)
+    link.close()
+    assert table.update("a", running.body() | {"status": "cancelled"})
+    assert not table.append("a", 2, [b"two"])
+    assert table.events_after("a", -1, 10) == [(0, b"zero"), (1, b"one")]
+
+
+def test_a_new_file_that_another_process_uses_is_waited_for(tmp_path: Path) -> None:
+    """Frontends that opened a new file together failed with "database is locked": SQLite does not wait there."""
+    path = tmp_path / "responses.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.execute("BEGIN IMMEDIATE")
+    timer = threading.Timer(0.1, lambda: other.execute("COMMIT"))
+    timer.start()
+    ResponseTable(path, LIMITS).close()
+    timer.join()
+    other.close()
+
+
+def test_a_file_that_is_never_free_is_not_waited_for_longer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("frontend.responses.table.BUSY_S", 0.05)
+    path = tmp_path / "responses.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(sqlite3.OperationalError, match="locked"):
+        ResponseTable(path, LIMITS)
+    other.close()
 
 
 def test_every_process_sees_the_same(table: ResponseTable, tmp_path: Path) -> None:
