@@ -8,7 +8,6 @@ from sanic import Request
 
 from frontend.deadline import deadline_of
 from frontend.encode_prefix import Side
-from frontend.pooled_outputs import Order
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
 from frontend.request_id import request_id
@@ -16,6 +15,7 @@ from frontend.schema_score import PairFields
 from frontend.score_activation import score_activation
 from frontend.score_pairs import PairLimits, TextPair
 from frontend.score_work import PairSequences, ScoreWork, pair_sequences
+from frontend.sequence_work import Order
 from frontend.serving import Serving
 from frontend.tenant import tenant_of
 from frontend.text_model import TextModel

@@ -6,12 +6,13 @@ from sanic import Request
 
 from frontend.deadline import deadline_of
 from frontend.packed_texts import PackedTexts
-from frontend.pooled_outputs import Order, Rows, pooled_outputs
+from frontend.pooled_outputs import Rows, pooled_outputs
 from frontend.pooling_inputs import pooling_inputs, prompt_before
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
 from frontend.request_id import request_id
 from frontend.schema_embeddings import InputType, PoolingFields
+from frontend.sequence_work import Order
 from frontend.serving import Serving
 from frontend.tenant import tenant_of
 from frontend.text_model import TextModel

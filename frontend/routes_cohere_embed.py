@@ -9,12 +9,13 @@ from frontend import unsupported_fields
 from frontend.deadline import deadline_of
 from frontend.encode_prefix import Side
 from frontend.packed_texts import PackedTexts, TextLimits
-from frontend.pooled_outputs import Order, pooled_outputs
+from frontend.pooled_outputs import pooled_outputs
 from frontend.pooling_inputs import pack_inputs, prompt_before
 from frontend.read_body import read_body
 from frontend.request_body import check_content_type, decode_body
 from frontend.request_id import request_id
 from frontend.schema_embeddings import CohereEmbedRequest
+from frontend.sequence_work import Order
 from frontend.serving import Serving
 from frontend.tenant import tenant_of
 from frontend.text_model import TextModel

@@ -6,24 +6,20 @@ when both of its texts have come.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
 from frontend.encode_prefix import Side
 from frontend.packed_texts import TextLimits
-from frontend.pooled_outputs import Order
 from frontend.score_pairs import PairLimits, TextPair, pack_pairs
-from frontend.score_stream import ScoreStream
+from frontend.sequence_work import Order, SequenceWork
 from frontend.serving import Serving
 from frontend.similarity import SimilarityLimits, embed_pairs
-from frontend.stream_group import StreamGroup
 from frontend.text_model import TextModel
 from frontend.tokenize import off_loop
 from frontend.vectors import normalized, pair_similarities
 from ipc.errors import ErrorCode, RequestError
-from ipc.messages import SubmitScore
 from ipc.model_card import Embedding, ModelCard
 
 RawScores = npt.NDArray[np.float64]  # [pairs, labels]: logits or similarities, NaN where nothing came yet
@@ -66,63 +62,19 @@ def _for_embed(
     return PairSequences(found.texts.lengths, found.texts.token_ids, b"", found.first, found.second)
 
 
-class ScoreWork:
-    """A context manager: entering submits, leaving gives up what is not done. `tells_each`: `changed` returns whenever
-    something has come, not only at the end."""
+class ScoreWork(SequenceWork):
+    """The work of one request's pairs."""
 
     def __init__(
         self, serving: Serving, card: ModelCard, sequences: PairSequences, order: Order, tells_each: bool = False
     ) -> None:
-        self._serving = serving
+        super().__init__(serving, card, sequences, order, sequences.type_ids, tells_each)
         self._sequences = sequences
         self._embedding = card.embedding or Embedding()
-        self._group: StreamGroup[ScoreStream] = StreamGroup(tells_text=tells_each)
-        submit = SubmitScore(
-            stream_id=0,
-            request_id=order.request_id,
-            model=card.index,
-            lengths=sequences.lengths,
-            token_ids=sequences.token_ids,
-            token_type_ids=sequences.type_ids,
-            priority=order.priority,
-            tenant=order.tenant,
-        )
-        self._stream = ScoreStream(submit, self._group, card.num_labels)
-
-    def __enter__(self) -> "ScoreWork":
-        """Raises RequestError QUEUE_FULL."""
-        try:
-            self._serving.submissions.open(self._stream)
-        except RequestError:
-            self._serving.submissions.close([self._stream])
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._serving.submissions.close([self._stream])
-
-    @property
-    def is_finished(self) -> bool:
-        return self._stream.is_finished
-
-    async def changed(self) -> None:
-        """Waits for news. Raises the request's error."""
-        await self._group.changed()
-        if self._stream.error is not None:
-            raise self._stream.error
-
-    async def finished(self) -> None:
-        """Waits for all pairs. Raises the request's error."""
-        while not self.is_finished:
-            await self.changed()
-        if self._stream.error is not None:
-            raise self._stream.error
 
     def has_come(self) -> npt.NDArray[np.bool_]:
         """[pairs]: those whose score is here."""
-        come = self._stream.has_come
+        come = self.stream.has_come
         if self._sequences.first is None or self._sequences.second is None:
             return come
         both: npt.NDArray[np.bool_] = come[self._sequences.first] & come[self._sequences.second]
@@ -130,7 +82,7 @@ class ScoreWork:
 
     def scores(self, indexes: npt.NDArray[np.intp]) -> RawScores:
         """[len(indexes), labels] of pairs that have come. Raises RequestError STEP_FAILED for what is no number."""
-        rows = self._stream.logits
+        rows = self.stream.logits
         first, second = self._sequences.first, self._sequences.second
         if first is None or second is None:
             found = rows[indexes].astype(np.float64)
