@@ -1,10 +1,11 @@
 """What one decode step costs the scheduler: committing the step before, planning, writing the columns, sending the
 tokens.
 
-    python benchmarks/scheduler_step.py [--sequences 16,256,1024] [--steps 400] [--json FILE]
+    python benchmarks/scheduler_step.py [--sequences 16,256,1024] [--steps 400] [--sleep-ms 5] [--json FILE]
 
 Everything but the model is real: ledger, prefix cache, arena, ring, msgpack. A stand-in worker marks each step done
-with fixed tokens; its time is not counted. The budget is 1 ms at 256 running sequences.
+with fixed tokens; its time is not counted. The budget is 1 ms at 256 running sequences. With --sleep-ms the process
+sleeps before each turn, as it does in a server while a model computes: its caches are cold then.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from ipc.step_layout import read_columns
 from tests.support.engine_in_process import Engine
 
 
-def measure(num_sequences: int, num_steps: int, context: int) -> dict[str, float]:
+def measure(num_sequences: int, num_steps: int, context: int, sleep_s: float = 0.0) -> dict[str, float]:
     """Seconds of `num_steps` pure decode steps, as microseconds a step."""
     engine = Engine(
         num_pages=num_sequences * (context + num_steps + 64) // 16 + 64,
@@ -40,7 +41,7 @@ def measure(num_sequences: int, num_steps: int, context: int) -> dict[str, float
             _round(engine, reader)
         for _ in range(8):
             _round(engine, reader)
-        times = np.array([_round(engine, reader) for _ in range(num_steps)])
+        times = np.array([_round(engine, reader, sleep_s) for _ in range(num_steps)])
     finally:
         engine.close()
     return {
@@ -52,7 +53,7 @@ def measure(num_sequences: int, num_steps: int, context: int) -> dict[str, float
     }
 
 
-def _round(engine: Engine, reader: ArenaReader) -> float:
+def _round(engine: Engine, reader: ArenaReader, sleep_s: float = 0.0) -> float:
     """The worker does one step (not timed), then the scheduler has its turn (timed)."""
     link = engine.workers[0].link
     ticket = link.poll()
@@ -60,6 +61,7 @@ def _round(engine: Engine, reader: ArenaReader) -> float:
         columns = read_columns(reader.view(ticket.handle))
         columns.sampled[:] = np.where(columns.flags, 97, -1)
         link.done(ticket)
+    time.sleep(sleep_s)
     begin = time.perf_counter()
     engine.loop.turn()
     elapsed = time.perf_counter() - begin
@@ -72,9 +74,11 @@ def main() -> None:
     parser.add_argument("--sequences", default="16,256,1024", help="running sequences, separated by commas")
     parser.add_argument("--steps", type=int, default=400, help="steps timed for each")
     parser.add_argument("--context", type=int, default=512, help="tokens each sequence has at the start")
+    parser.add_argument("--sleep-ms", type=float, default=0.0, help="sleep before each turn")
     parser.add_argument("--json", type=Path, help="write the rows here too")
     options = parser.parse_args()
-    rows = [measure(int(count), options.steps, options.context) for count in options.sequences.split(",")]
+    sleep_s = options.sleep_ms / 1000
+    rows = [measure(int(count), options.steps, options.context, sleep_s) for count in options.sequences.split(",")]
     print(f"{'sequences':>10} {'p50 us':>10} {'p99 us':>10} {'mean us':>10}")
     for row in rows:
         print(f"{row['sequences']:>10.0f} {row['p50_us']:>10.0f} {row['p99_us']:>10.0f} {row['mean_us']:>10.0f}")

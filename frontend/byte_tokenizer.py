@@ -18,14 +18,24 @@ BYTE_CHAT_TEMPLATE = (
 )
 
 
+NUM_ASCII = 128  # of these bytes each is a character
+
+
 class ByteDetokenizer:
     """Bytes to text, unfinished characters held back."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._is_inside = False  # a character is not complete
 
     def push(self, token_id: int) -> str:
-        return self._decoder.decode(bytes([token_id])) if token_id < FAKE_EOS else ""
+        if token_id < NUM_ASCII and not self._is_inside:
+            return chr(token_id)
+        if token_id >= FAKE_EOS:
+            return ""
+        text = self._decoder.decode(bytes([token_id]))
+        self._is_inside = bool(self._decoder.getstate()[0])
+        return text
 
 
 class ByteTokenizer:

@@ -3,7 +3,7 @@
 open_chat: render -> tokenize -> check -> submit       ChatAnswer: tokens -> text -> parts -> news or results
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -21,7 +21,9 @@ from frontend.reasoning_tokens import num_reasoning_tokens
 from frontend.request_rules import check_prompt, generate_rules, output_limit
 from frontend.schema_chat import ChatRequest
 from frontend.serving import Serving
+from frontend.stream_group import Sink
 from frontend.text_model import TextModel
+from frontend.token_stream import TokenStream
 from frontend.tokenize import off_loop
 from frontend.worker_rules import worker_rules
 from ipc.token_rules import encode_rules
@@ -131,19 +133,29 @@ class ChatAnswer:
         return self._streams.num_told
 
     @property
-    def plain_streams(self) -> Choices | None:
-        """The choices themselves, where all of their text is content: the fast path of most streams. Read them or the
-        news, not both."""
-        return self._streams if all(choice.is_plain for choice in self._choices) else None
+    def is_plain(self) -> bool:
+        """All text of the streams is content: whoever reads it from them needs no news."""
+        return all(choice.is_plain for choice in self._choices)
 
     async def changed(self) -> list[ChoiceNews]:
         """What is new since the last call, at most one entry a choice; waits for it. Raises the error of a choice that
         failed."""
         while True:
-            changed = await self._streams.changed()
-            news = [news for stream in changed if (news := self._choices[stream.choice].news()) is not None]
+            news = self.news_of(await self._streams.changed())
             if news:
                 return news
+
+    async def changed_streams(self) -> list[TokenStream]:
+        """As `changed`, before anything is parsed."""
+        return await self._streams.changed()
+
+    def news_of(self, streams: Sequence[TokenStream]) -> list[ChoiceNews]:
+        """What is new of them; nothing where all of it is held back."""
+        return [news for stream in streams if (news := self._choices[stream.choice].news()) is not None]
+
+    def write_directly(self, encode: Callable[[list[TokenStream]], bytes], sink: Sink) -> None:
+        """See `StreamGroup.write_directly`."""
+        self._streams.write_directly(encode, sink)
 
     async def finished(self) -> list[ChoiceResult]:
         """Every choice, in order, once all have ended; instead of `changed`. Raises the error of one that failed."""

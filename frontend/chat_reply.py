@@ -1,7 +1,7 @@
 """A chat answer in the form of /v1/chat/completions, in chunks or whole."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -11,9 +11,10 @@ from frontend.answer_parts import Content
 from frontend.chat_answer import ChatAnswer
 from frontend.chat_choice import ChoiceNews, ChoiceResult
 from frontend.chunk_encoder import NO_LOGPROBS, ChatChunkEncoder
-from frontend.generate import Choices
 from frontend.logprobs_body import TokenNames, chat_logprobs, prompt_logprobs
 from frontend.schema_chat import ChatRequest
+from frontend.stream_group import Sink
+from frontend.token_stream import TokenStream
 from frontend.tokenize import off_loop
 from frontend.usage_body import chat_usage_body
 
@@ -29,49 +30,49 @@ class ChatReply:
         self._created = int(time.time())
         self._model = answer.model.card.name
         self._is_plain = self._rules.logprobs.num_output < 0 and not self._rules.returns_token_ids
-
-    def events(self) -> AsyncGenerator[bytes]:
-        """The chunks, several at a time when they come together."""
-        answer, rules = self._answer, self._rules
+        self._has_only_text = self._is_plain and answer.is_plain and not self._rules.continuous_usage
+        self._has_begun = [False] * answer.num_choices
         kind = "chat.completion.chunk"
-        encoder = ChatChunkEncoder(self._reply_id, kind, self._created, self._model, rules.include_usage)
-        plain = answer.plain_streams if self._is_plain and not rules.continuous_usage else None
-        return self._parts(encoder) if plain is None else self._plain_parts(plain, encoder)
+        self._encoder = ChatChunkEncoder(self._reply_id, kind, self._created, self._model, self._rules.include_usage)
 
-    async def _parts(self, encoder: ChatChunkEncoder) -> AsyncGenerator[bytes]:
+    async def events(self) -> AsyncGenerator[bytes]:
+        """The chunks, several at a time when they come together."""
         answer = self._answer
-        has_begun = [False] * answer.num_choices
         while answer.is_open:
-            changed = await answer.changed()
-            if self._rules.continuous_usage:
-                encoder.show_usage(chat_usage_body(answer.usage()))
-            chunks: list[bytes] = []
-            for news in changed:
-                if not has_begun[news.choice]:
-                    has_begun[news.choice] = True
-                    chunks.append(encoder.role(news.choice, self._prompt_token_ids()))
-                chunks.append(self._chunks(news, encoder))
-            yield b"".join(chunks)
+            chunks = self._chunks(await answer.changed_streams())
+            if chunks:
+                yield chunks
         if self._rules.include_usage:
-            yield encoder.usage(chat_usage_body(answer.usage()))
+            yield self._encoder.usage(chat_usage_body(answer.usage()))
 
-    async def _plain_parts(self, choices: Choices, encoder: ChatChunkEncoder) -> AsyncGenerator[bytes]:
-        """The fast path: the streams' text is all there is to tell."""
-        has_begun = [False] * len(choices.streams)
-        while choices.is_open:
-            chunks: list[bytes] = []
-            for stream in await choices.changed():
-                if not has_begun[stream.choice]:
-                    has_begun[stream.choice] = True
-                    chunks.append(encoder.role(stream.choice))
-                text = stream.take_text()
-                if stream.finish_reason is None:
-                    chunks.append(encoder.text(stream.choice, text))
-                else:
-                    chunks.append(encoder.finish(stream.choice, text, stream.finish_reason, stream.stop_reason))
-            yield b"".join(chunks)
-        if self._rules.include_usage:
-            yield encoder.usage(chat_usage_body(self._answer.usage()))
+    def write_directly(self, sink: Sink) -> None:
+        """See `deliver`."""
+        self._answer.write_directly(self._chunks, sink)
+
+    def _chunks(self, changed: Sequence[TokenStream]) -> bytes:
+        """What is new of these streams; nothing where all of it is held back."""
+        if self._has_only_text:
+            return b"".join([self._text_chunks(stream) for stream in changed])
+        found = self._answer.news_of(changed)
+        if found and self._rules.continuous_usage:
+            self._encoder.show_usage(chat_usage_body(self._answer.usage()))
+        return b"".join([self._begin(news.choice) + self._news_chunks(news) for news in found])
+
+    def _begin(self, choice: int) -> bytes:
+        """The chunk with the role, once a choice."""
+        if self._has_begun[choice]:
+            return b""
+        self._has_begun[choice] = True
+        return self._encoder.role(choice, self._prompt_token_ids())
+
+    def _text_chunks(self, stream: TokenStream) -> bytes:
+        """The fast path: a stream's text is all there is to tell."""
+        choice, text, encoder = stream.choice, stream.take_text(), self._encoder
+        if stream.finish_reason is not None:
+            return self._begin(choice) + encoder.finish(choice, text, stream.finish_reason, stream.stop_reason)
+        return (
+            encoder.text(choice, text) if self._has_begun[choice] else self._begin(choice) + encoder.text(choice, text)
+        )
 
     async def whole(self) -> dict[str, Any]:
         """The body, when every choice has ended."""
@@ -97,10 +98,10 @@ class ChatReply:
     def _prompt_token_ids(self) -> list[int] | None:
         return list(self._answer.prompt_token_ids) if self._rules.returns_token_ids else None
 
-    def _chunks(self, news: ChoiceNews, encoder: ChatChunkEncoder) -> bytes:
+    def _news_chunks(self, news: ChoiceNews) -> bytes:
         """A chunk for each part; the last one of a choice carries the finish reason, and the last part if that is
         text. The first one tells of all tokens."""
-        parts, reason = news.parts, news.finish_reason
+        parts, reason, encoder = news.parts, news.finish_reason, self._encoder
         told = NO_LOGPROBS if self._is_plain else orjson.dumps(self._told(news))[1:-1]
         if reason is None:
             later = [encoder.part(news.choice, part) for part in parts[1:]]

@@ -1,5 +1,5 @@
-"""Encodes the chunks of one streamed reply. What is the same in all of them is encoded once; a delta then costs the
-escaping of its text and two joins."""
+"""Encodes the chunks of one streamed reply. What is the same in all of them is encoded once; a plain delta then costs
+the escaping of its text and one join."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ import orjson
 from frontend.answer_parts import CallArguments, CallBegin, Content, Part, Reasoning
 
 NO_LOGPROBS = b'"logprobs":null'
+_MARK = b"\0"  # stands for a text; no JSON has such a byte
 
 
 class ChunkEncoder:
@@ -20,13 +21,24 @@ class ChunkEncoder:
         head = orjson.dumps({"id": reply_id, "object": kind, "created": created, "model": model})
         self._head = b"data: " + head[:-1] + b',"choices":['
         self._tail = b'],"usage":null}\n\n' if with_usage else b"]}\n\n"
+        self._around_text: dict[
+            int, tuple[bytes, bytes]
+        ] = {}  # by choice: what stands around the text of a plain delta
 
     def show_usage(self, usage: dict[str, Any]) -> None:
         """The chunks from now on tell this usage."""
         self._tail = b'],"usage":' + orjson.dumps(usage) + b"}\n\n"
+        self._around_text.clear()
 
     def text(self, choice: int, text: str, told: bytes = NO_LOGPROBS) -> bytes:
-        return self._chunk(b'{"index":%d,"text":%b,%b,"finish_reason":null}' % (choice, orjson.dumps(text), told))
+        """A delta. It goes on after it."""
+        if told is not NO_LOGPROBS:
+            return self._text(choice, orjson.dumps(text), told)
+        around = self._around_text.get(choice)
+        if around is None:
+            before, after = self._text(choice, _MARK, told).split(_MARK)
+            around = self._around_text[choice] = (before, after)
+        return around[0] + orjson.dumps(text) + around[1]
 
     def finish(
         self, choice: int, text: str, finish_reason: str, stop_reason: str | int | None, told: bytes = NO_LOGPROBS
@@ -39,6 +51,10 @@ class ChunkEncoder:
     def usage(self, usage: dict[str, Any]) -> bytes:
         """The chunk before DONE: no choices, the usage of the whole request."""
         return self._head + b'],"usage":' + orjson.dumps(usage) + b"}\n\n"
+
+    def _text(self, choice: int, text: bytes, told: bytes) -> bytes:
+        """`text`: as JSON."""
+        return self._chunk(b'{"index":%d,"text":%b,%b,"finish_reason":null}' % (choice, text, told))
 
     def _chunk(self, choice: bytes) -> bytes:
         return self._head + choice + self._tail
@@ -62,10 +78,6 @@ class ChatChunkEncoder(ChunkEncoder):
             b'{"index":%d,"delta":%b,%b,"finish_reason":null}' % (choice, orjson.dumps(_delta(part)), told)
         )
 
-    def text(self, choice: int, text: str, told: bytes = NO_LOGPROBS) -> bytes:
-        delta = b'{"index":%d,"delta":{"content":%b},%b,"finish_reason":null}'
-        return self._chunk(delta % (choice, orjson.dumps(text), told))
-
     def finish(
         self, choice: int, text: str, finish_reason: str, stop_reason: str | int | None, told: bytes = NO_LOGPROBS
     ) -> bytes:
@@ -73,6 +85,9 @@ class ChatChunkEncoder(ChunkEncoder):
         ended = b'{"index":%d,"delta":%b,%b,"finish_reason":%b,"stop_reason":%b}'
         reasons = (orjson.dumps(finish_reason), orjson.dumps(stop_reason))
         return self._chunk(ended % (choice, delta, told, *reasons))
+
+    def _text(self, choice: int, text: bytes, told: bytes) -> bytes:
+        return self._chunk(b'{"index":%d,"delta":{"content":%b},%b,"finish_reason":null}' % (choice, text, told))
 
 
 def _delta(part: Part) -> dict[str, Any]:

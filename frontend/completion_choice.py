@@ -42,6 +42,7 @@ class CompletionChoice:
         self._num_echoed_chars = 0
         self._num_told = 0  # tokens whose ids were given out
         self._has_begun = False
+        self._has_ended = False
 
     async def prepare(self) -> None:
         """Before the first chunk, which tells the log-probabilities of the whole prompt: not on the event loop."""
@@ -50,8 +51,12 @@ class CompletionChoice:
             self._echoed_logprobs = await off_loop(num_told, self._make_echoed_logprobs)
 
     def chunk(self, encoder: ChunkEncoder) -> bytes:
-        """What came since the last call; the last chunk of all carries the finish reason."""
+        """What came since the last call; the last chunk of all carries the finish reason. Nothing after it: the end of
+        a stream that ended while its prompt was prepared is news once more."""
         stream = self.stream
+        if self._has_ended:
+            return b""
+        self._has_ended = stream.finish_reason is not None
         is_first, self._has_begun = not self._has_begun, True
         text = self._take_text(is_first)
         told = NO_LOGPROBS if self._form.is_plain else orjson.dumps(self._members(is_first))[1:-1]

@@ -68,6 +68,14 @@ def _piece_bytes(token: str) -> bytes:
     return bytes([int(byte[1], 16)]) if byte else token.replace("▁", " ").encode()
 
 
+def whole_text(part: bytes) -> str | None:
+    """What these bytes say wherever they stand between characters; None: that depends on their neighbours."""
+    try:
+        return part.decode()
+    except UnicodeDecodeError:
+        return None
+
+
 class ShownBytes:
     """What each token of a byte-level vocabulary adds to a text that hides some special tokens."""
 
@@ -76,11 +84,14 @@ class ShownBytes:
         self._token_bytes = token_bytes
         hidden = [index for index, text in token_bytes.special.items() if shown is not None and text not in shown]
         self._known: dict[int, bytes] = dict.fromkeys(hidden, b"")
+        self.whole: dict[int, str] = {}  # tokens met before that are whole characters by themselves, nearly all
 
     def __getitem__(self, token_id: int) -> bytes:
         found = self._known.get(token_id)
         if found is None:
             found = self._known[token_id] = self._token_bytes[token_id]
+            if (text := whole_text(found)) is not None:
+                self.whole[token_id] = text
         return found
 
 
@@ -89,10 +100,16 @@ class ByteLevelDetokenizer:
 
     def __init__(self, shown: ShownBytes) -> None:
         self._shown = shown
+        self._whole = shown.whole
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._is_inside = False  # a character is not complete
 
     def push(self, token_id: int) -> str:
-        return self._decoder.decode(self._shown[token_id])
+        if not self._is_inside and (text := self._whole.get(token_id)) is not None:
+            return text
+        text = self._decoder.decode(self._shown[token_id])
+        self._is_inside = bool(self._decoder.getstate()[0])
+        return text
 
 
 class StreamDetokenizer:

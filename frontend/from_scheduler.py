@@ -26,6 +26,8 @@ SCHEDULER_LOST = "The scheduler was lost several times while this request was op
 ANSWER_LOST = "Internal error: an answer of the scheduler was lost several times."
 TOKEN_LOST = "Internal error: a token of this answer was lost several times."
 
+_ABORT = int(FinishReason.ABORT)  # looking up a member of an enum costs as much as a row
+
 log = logging.getLogger("zerolane.frontend.from_scheduler")
 _decoder: Decoder[FromScheduler] = Decoder(FromScheduler)
 
@@ -86,6 +88,7 @@ class SchedulerReceiver:
         unwanted: list[int] = []  # finished here, by a stop string or a bug, but not at the scheduler
         stream_ids = np.frombuffer(batch.stream_ids, "<u8").tolist()
         columns = LogprobColumns(batch, len(stream_ids)) if batch.logprobs else None  # None: no row asked for any
+        find = self._streams.get
         for row, stream_id, position, token_id, finish, num_cached in _rows(
             range(len(stream_ids)),
             stream_ids,
@@ -94,10 +97,10 @@ class SchedulerReceiver:
             batch.finish,
             np.frombuffer(batch.num_cached, "<i4").tolist(),
         ):
-            stream = self._streams.get(stream_id)
+            stream = find(stream_id)
             if not isinstance(stream, TokenStream):
                 continue  # given up, or submitted again under another number
-            if position != stream.num_tokens and finish != FinishReason.ABORT:
+            if position != stream.num_tokens and finish != _ABORT:
                 if position > stream.num_tokens:
                     self._lost_token(stream, position)
                 continue  # an earlier position: it came twice and counts once

@@ -1,6 +1,6 @@
 """Opens the streams of a completions or chat request with the scheduler; gives them up when it ends early."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from frontend.request_size import (
     check_rules_size,
 )
 from frontend.serving import Serving
-from frontend.stream_group import StreamGroup
+from frontend.stream_group import Sink, StreamGroup
 from frontend.text_model import TextModel
 from frontend.token_stream import TextRules, TokenStream
 from ipc.errors import RequestError
@@ -99,6 +99,10 @@ class Choices:
             if stream.finish_reason is not None:  # the last news of a stream, told once
                 self._num_open -= 1
         return changed
+
+    def write_directly(self, encode: Callable[[list[TokenStream]], bytes], sink: Sink) -> None:
+        """See `StreamGroup.write_directly`; `changed` tells the ends, and what a slow client could not take."""
+        self._group.write_directly(encode, sink)
 
     async def finished(self) -> list[TokenStream]:
         """The choices of the reply in their order, once all have ended: with `best_of` the likeliest ones of each

@@ -16,6 +16,7 @@ class OpenStreams:
 
     def __init__(self) -> None:
         self._streams: dict[int, Stream] = {}
+        self.get = self._streams.get  # (stream_id) -> Stream | None; the dict's own: it is asked for every token
         self._next_id = 1
 
     def __len__(self) -> int:
@@ -26,9 +27,6 @@ class OpenStreams:
         stream.stream_id = self._next_id
         self._next_id += 1
         self._streams[stream.stream_id] = stream
-
-    def get(self, stream_id: int) -> Stream | None:
-        return self._streams.get(stream_id)
 
     def in_order(self) -> list[Stream]:
         return list(self._streams.values())

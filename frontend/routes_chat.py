@@ -26,6 +26,6 @@ async def chat_completions(serving: Serving, request: Request) -> HTTPResponse |
     with await open_chat(serving, fields, len(body), request_id(request), tenant) as answer:
         reply = ChatReply(answer, fields)
         if answer.rules.stream:
-            await deliver(request, reply.events())
+            await deliver(request, reply.events(), direct=reply.write_directly)
             return None
         return json_reply(await reply.whole())

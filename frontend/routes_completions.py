@@ -26,6 +26,7 @@ from frontend.request_rules import GenerateRules, generate_rules
 from frontend.schema_completions import CompletionRequest
 from frontend.serving import Serving
 from frontend.sse import deliver
+from frontend.stream_group import Sink
 from frontend.tenant import tenant_of
 from frontend.text_model import TextModel
 from frontend.token_stream import TokenStream
@@ -54,7 +55,7 @@ async def completions(serving: Serving, request: Request) -> HTTPResponse | None
     with choices:
         choices.submit()
         if rules.stream:
-            await deliver(request, reply.events())
+            await deliver(request, reply.events(), direct=reply.write_directly)
             return None
         return json_reply(await reply.whole())
 
@@ -105,23 +106,33 @@ class _Reply:
             tells_token_ids=rules.returns_token_ids,
         )
         self._head = (f"cmpl-{uuid4().hex}", "text_completion", int(time.time()), choices.order.model.card.name)
+        self._encoder = ChunkEncoder(*self._head, rules.include_usage)
+        self._parts = [self._choice(stream) for stream in choices.streams]
+        self._tells_prompt = rules.logprobs.num_prompt >= 0
 
     async def events(self) -> AsyncGenerator[bytes]:
         """The chunks, several at a time when they come together."""
-        choices, rules = self._choices, self._choices.order.rules
-        encoder = ChunkEncoder(*self._head, rules.include_usage)
-        parts = [self._choice(stream) for stream in choices.streams]
-        tells_prompt = rules.logprobs.num_prompt >= 0
+        choices = self._choices
         while choices.is_open:
             changed = await choices.changed()
-            if tells_prompt:
+            if self._tells_prompt:
                 for stream in changed:
-                    await parts[stream.choice].prepare()
-            if rules.continuous_usage:
-                encoder.show_usage(usage_body(choices.usage()))
-            yield b"".join([parts[stream.choice].chunk(encoder) for stream in changed])
-        if rules.include_usage:
-            yield encoder.usage(usage_body(choices.usage()))
+                    await self._parts[stream.choice].prepare()
+            chunks = self._chunks(changed)
+            if chunks:
+                yield chunks
+        if choices.order.rules.include_usage:
+            yield self._encoder.usage(usage_body(choices.usage()))
+
+    def write_directly(self, sink: Sink) -> None:
+        """See `deliver`. A prompt's log-probabilities are prepared in a thread, by `events`."""
+        if not self._tells_prompt:
+            self._choices.write_directly(self._chunks, sink)
+
+    def _chunks(self, changed: Sequence[TokenStream]) -> bytes:
+        if self._choices.order.rules.continuous_usage:
+            self._encoder.show_usage(usage_body(self._choices.usage()))
+        return b"".join([self._parts[stream.choice].chunk(self._encoder) for stream in changed])
 
     async def whole(self) -> dict[str, Any]:
         """The body, when every choice has ended."""

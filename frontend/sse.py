@@ -16,8 +16,10 @@ from frontend.deadline import deadline_of
 from frontend.error_style import ErrorStyle, in_style
 from frontend.http_errors import ERROR_FORMS, encode_error, request_error_body
 from frontend.http_reply import internal_error_body
+from frontend.read_body import connection
 from frontend.request_id import request_id
 from frontend.request_log import log_bug
+from frontend.stream_group import Sink
 from ipc.errors import RequestError
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
@@ -55,12 +57,18 @@ def event(body: dict[str, Any]) -> bytes:
     return _data(orjson.dumps(body))
 
 
-async def deliver(request: Request, events: AsyncGenerator[bytes], form: EventForm = OPENAI_EVENTS) -> None:
+async def deliver(
+    request: Request,
+    events: AsyncGenerator[bytes],
+    form: EventForm = OPENAI_EVENTS,
+    direct: Callable[[Sink], None] | None = None,
+) -> None:
     """Sends what `events` yields (one or several whole events each time), then the form's end.
 
     `send` waits while the client's buffers are full; meanwhile text gathers in the streams. Raises RequestError only
-    before anything was sent; `events` is closed in any case. After a failure a client that does not read is left soon:
-    until this returns, the other choices of its request go on being computed.
+    before anything was sent; `events` is closed in any case. `direct` is called once the reply has begun: what it is
+    given takes whole events too, while `events` waits for news. After a failure a client that does not read is left
+    soon: until this returns, the other choices of its request go on being computed.
     """
     reply = _Reply(request)
     interval_s: float = request.app.config.SSE_KEEP_ALIVE_S
@@ -71,6 +79,9 @@ async def deliver(request: Request, events: AsyncGenerator[bytes], form: EventFo
         async with deadline_of(request).guard():
             async for data in events:
                 await reply.send(data)
+                if direct is not None and reply.takes_direct:
+                    direct(reply)
+                    direct = None
         await reply.stop_comments()
     except NOT_BUGS:
         raise
@@ -91,15 +102,37 @@ class _Reply:
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._transport = cast("asyncio.Transport | None", request.transport)
         self._reply: HTTPResponse | None = None
         self._turn = asyncio.Lock()
         self._wants_comments = True
-        self._sent_at = asyncio.get_running_loop().time()
+        self._time = asyncio.get_running_loop().time
+        self._sent_at = self._time()
 
     async def send(self, data: bytes) -> None:
         async with self._turn:
             await (await self._begun()).send(data)
-            self._sent_at = asyncio.get_running_loop().time()
+            self._sent_at = self._time()
+
+    @property
+    def takes_direct(self) -> bool:
+        """It has begun, in Sanic's chunked encoding, which `write` knows."""
+        http = connection(self._request)
+        return self._reply is not None and http.response_func == http.http1_response_chunked
+
+    @property
+    def is_ready(self) -> bool:
+        """Follows `stream_group.Sink`: nothing is being sent, and the client has taken all before it."""
+        transport = self._transport
+        if transport is None or transport.is_closing() or self._turn.locked():
+            return False
+        return not transport.get_write_buffer_size()
+
+    def write(self, data: bytes) -> None:
+        """Follows `stream_group.Sink`: one chunk, as `send` would write it."""
+        if self._transport is not None:
+            self._transport.write(b"%x\r\n%b\r\n" % (len(data), data))
+            self._sent_at = self._time()
 
     async def end(self, data: bytes, last_at: float | None = None) -> None:
         """Sends the last bytes, which may be none; ends the connection if they are not out at `last_at`."""
@@ -107,9 +140,8 @@ class _Reply:
             async with asyncio.timeout_at(last_at), self._turn:
                 await (await self._begun()).send(data, end_stream=True)
         except TimeoutError:
-            transport = cast("asyncio.Transport | None", self._request.transport)
-            if transport is not None:
-                transport.abort()  # close() would wait for the client to read what is in the buffers
+            if self._transport is not None:
+                self._transport.abort()  # close() would wait for the client to read what is in the buffers
 
     async def send_comments(self, comment: bytes, interval_s: float) -> None:
         """Sends `comment` whenever nothing was sent for the interval."""

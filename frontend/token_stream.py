@@ -60,6 +60,8 @@ class TokenStream(Stream):
         self._drops_output = text_rules.drops_output
         self._watches_stops = bool(text_rules.stops)
         self._stops = StopStrings(text_rules.stops, text_rules.includes_stop)
+        self._is_plain = not (self._watches_stops or self._drops_output)  # most of its tokens are text, and no more
+        self._text_of = self._detokenizer.push
         self._output = array("i")  # int32, 4 bytes a token
         self._text: list[str] = []
         self._num_chars = 0  # that all tokens so far have completed
@@ -108,6 +110,8 @@ class TokenStream(Stream):
 
     def take_text(self) -> str:
         """The text that gathered since the last call."""
+        if len(self._text) == 1:
+            return self._text.pop()
         text = "".join(self._text)
         self._text.clear()
         return text
@@ -121,6 +125,15 @@ class TokenStream(Stream):
         """The next token. `finish`: a FinishReason; with an abort, or STOP where a grammar is complete, there is no
         token (-1). A stopping token is counted but shows no text, unless the rules include it. `drawn`: its
         log-probabilities, where the stream wants them."""
+        if self._is_plain and not finish and drawn is None and self._output:  # nearly every token
+            self._output.append(token_id)
+            text = self._text_of(token_id)
+            if text:
+                self._num_chars += len(text)
+                self._text.append(text)
+            if self._text and self._group.tells_text:
+                self._group.tell(self)
+            return
         if not self._output:  # later on the output may have been in a cache too
             self.num_cached = num_cached
         if self._drops_output and finish != FinishReason.ABORT:
@@ -153,7 +166,7 @@ class TokenStream(Stream):
         self._group.tell(self)
 
     def _add_token(self, token_id: int) -> None:
-        text = self._detokenizer.push(token_id)
+        text = self._text_of(token_id)
         self._num_chars += len(text)
         if self._watches_stops and len(self._output) > self._rules.min_tokens:
             text = self._stops.push(text)

@@ -12,10 +12,11 @@ sequences to score or to embed, there is no KV cache) and COPY (rows are KV page
 """
 
 import math
+import struct
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ from ipc.errors import ProtocolError
 from ipc.messages import MAX_LOGPROBS
 
 HEADER_WORDS = 16
+_WORDS = struct.Struct("<14q")  # those in use
 ALIGNMENT = 64
 MAGIC = 0x5A4C_5354_4550_0002  # "ZLSTEP", layout version 2
 MAX_HISTORY_TOKENS = 1 << 20  # of one step, over all its rows with rules; one row of a longer model may have more
@@ -83,9 +85,9 @@ class StepHeader:
     source_pool: int = 0  # whose KV pages a COPY reads
 
 
-@dataclass(frozen=True)
 class StepColumns:
-    """Numpy views on one arena block; valid as long as the lease. Rows' tokens lie one after the other in `token_ids`.
+    """Numpy views on one arena block, made when first asked for; valid as long as the lease. Rows' tokens lie one after
+    the other in `token_ids`.
 
     A GENERATE row r computes positions start[r] ... start[r] + num_new[r] - 1 of its stream: their KV is written to the
     pages of block_tables[r], and they attend to all positions up to themselves. With SAMPLE the last one's logits
@@ -130,6 +132,29 @@ class StepColumns:
     prompt_rank: npt.NDArray[np.int32]
     prompt_top_ids: npt.NDArray[np.int32]  # [tokens, num_top]
     prompt_top_logprobs: npt.NDArray[np.float32]  # [tokens, num_top]
+
+    def __init__(self, header: StepHeader, block: memoryview) -> None:
+        """`block` has at least `step_bytes(header.shape)` bytes."""
+        self.header = header
+        self._block = block
+        self._places = _layout(header.shape).columns
+
+    def with_columns(self, **columns: npt.NDArray[np.generic]) -> "StepColumns":
+        """The same step with these in place of its own columns; the others are views on the same memory."""
+        changed = StepColumns(self.header, self._block)
+        vars(changed).update(vars(self) | columns)
+        return changed
+
+    if not TYPE_CHECKING:  # a step uses about half of its columns, and the scheduler three of the results
+
+        def __getattr__(self, name: str) -> npt.NDArray[np.generic]:
+            try:
+                place = self._places[name]
+            except KeyError:
+                raise AttributeError(f"a step has no column {name}") from None
+            view = np.ndarray(place.dims, place.dtype, self._block, place.offset) if place.num_items else place.empty
+            setattr(self, name, view)
+            return view
 
 
 def _aligned(size: int) -> int:
@@ -179,27 +204,33 @@ def _columns(shape: StepShape) -> list[tuple[str, type, tuple[int, ...]]]:
 
 
 class _Column(NamedTuple):
-    name: str
-    dtype: type
+    dtype: np.dtype[np.generic]
     dims: tuple[int, ...]
     num_items: int
     offset: int  # bytes from the block's start
+    empty: npt.NDArray[np.generic]  # what it is where it has no items
+
+
+class _Layout(NamedTuple):
+    columns: dict[str, _Column]
+    num_bytes: int
 
 
 @lru_cache(maxsize=1024)  # decoding repeats the same few shapes; computing one costs more than planning a step
-def _layout(shape: StepShape) -> tuple[list[_Column], int]:
-    columns: list[_Column] = []
+def _layout(shape: StepShape) -> _Layout:
+    columns: dict[str, _Column] = {}
     offset = _aligned(HEADER_WORDS * 8)
-    for name, dtype, dims in _columns(shape):
-        count = math.prod(dims)
-        columns.append(_Column(name, dtype, dims, count, offset))
-        offset += _aligned(count * np.dtype(dtype).itemsize)
-    return columns, offset
+    for name, item, dims in _columns(shape):
+        count, dtype = math.prod(dims), np.dtype(item)
+        empty = np.empty(dims if not count else (0,), dtype)
+        columns[name] = _Column(dtype, dims, count, offset, empty)
+        offset += _aligned(count * dtype.itemsize)
+    return _Layout(columns, offset)
 
 
 def step_bytes(shape: StepShape) -> int:
     """Bytes a block for this shape must have."""
-    return _layout(shape)[1]
+    return _layout(shape).num_bytes
 
 
 def largest_generate_step(max_rows: int, max_tokens: int, table_width: int, max_model_len: int) -> StepShape:
@@ -222,8 +253,9 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
     shape = header.shape
     if len(block) < step_bytes(shape):
         raise ProtocolError(f"step of {step_bytes(shape)} bytes does not fit its block of {len(block)}")
-    words = np.frombuffer(block, np.int64, HEADER_WORDS)
-    words[:14] = (
+    _WORDS.pack_into(
+        block,
+        0,
         MAGIC,
         header.step_id,
         header.model,
@@ -239,7 +271,7 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
         shape.num_history,
         shape.has_prompt_logprobs,
     )
-    return _view(block, header)
+    return StepColumns(header, block)
 
 
 def read_columns(block: memoryview) -> StepColumns:
@@ -248,21 +280,21 @@ def read_columns(block: memoryview) -> StepColumns:
     """
     if len(block) < HEADER_WORDS * 8:
         raise ProtocolError(f"a block of {len(block)} bytes holds no step")
-    words = [int(word) for word in np.frombuffer(block, np.int64, 14)]
+    words = _WORDS.unpack_from(block)
     magic, step_id, model, epoch, kind, rows, tokens, width, labels, pool, source_pool, top, history, tells_prompt = (
         words
     )
     if magic != MAGIC or kind not in (1, 2, 3) or min(rows, tokens, width, labels, top, history) < 0:
         raise ProtocolError("the block does not start with a step header")
-    shape = StepShape(StepKind(kind), rows, tokens, width, labels, top, history, bool(tells_prompt))
+    shape = _shape(kind, rows, tokens, width, labels, top, history, bool(tells_prompt))
     header = StepHeader(step_id, model, epoch, shape, pool, source_pool)
     if len(block) < step_bytes(header.shape):
         raise ProtocolError(f"step {step_id} is longer than its block")
-    return _view(block, header)
+    return StepColumns(header, block)
 
 
-def _view(block: memoryview, header: StepHeader) -> StepColumns:
-    views: dict[str, npt.NDArray[np.generic]] = {}
-    for name, dtype, dims, count, offset in _layout(header.shape)[0]:
-        views[name] = np.frombuffer(block, dtype, count, offset).reshape(dims) if count else np.empty(dims, dtype)
-    return StepColumns(header, **views)  # type: ignore[arg-type]  # the table above gives each its dtype
+@lru_cache(maxsize=1024)
+def _shape(
+    kind: int, rows: int, tokens: int, width: int, labels: int, top: int, history: int, tells_prompt: bool
+) -> StepShape:
+    return StepShape(StepKind(kind), rows, tokens, width, labels, top, history, tells_prompt)

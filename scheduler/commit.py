@@ -21,6 +21,8 @@ from scheduler.worker_peer import GenerateFlight, ScoreFlight
 BAD_NUMBERS = "the model produced invalid numbers for this request"
 GRAMMAR_FAILED = "the output cannot be continued within the grammar of this request"
 NO_TOKEN = -1
+_NO_SLOTS: Slots = np.empty(0, np.intp)
+_CLOSED, _FREE, _RUNNING = int(SlotState.CLOSED), int(SlotState.FREE), int(SlotState.RUNNING)
 
 
 def commit_generate(
@@ -29,22 +31,25 @@ def commit_generate(
     """One GENERATE step is done. `columns` may be released afterwards. Returns slots whose last token will be planned
     again: steps that are in flight behind this one do not count for them."""
     slots, counts = flight.slots, ~flight.is_void
-    is_late = counts & (columns.row_status == RowStatus.LATER)
-    flight.num_new[is_late] -= 1
-    flight.samples[is_late] = False
+    is_unusual = bool(columns.row_status.any())  # hardly ever
+    late = _NO_SLOTS
+    if is_unusual:
+        is_late = counts & (columns.row_status == RowStatus.LATER)
+        flight.num_new[is_late] -= 1
+        flight.samples[is_late] = False
+        late = slots[is_late]
     _land(ledger, flight, metrics)
-    late: Slots = slots[is_late]
     ledger.rewind(late)
     if columns.header.shape.has_prompt_logprobs:
         _tell_prompt(ledger, flight, columns, counts & (columns.row_status != RowStatus.FAILED), frontends)
-    counts &= ~is_late
-    if columns.row_status.any():  # hardly ever
+    if is_unusual:
+        counts &= ~is_late
         counts = _end_unusual_rows(ledger, slots, counts, columns.row_status, frontends, metrics)
     # Before anything ends: a stream that finishes now gives its pages back, and only registered ones stay known.
     for slot in slots[_has_new_full_page(ledger, flight) & counts].tolist():
         ledger.register_computed_pages(slot)
-    open_slots = (ledger.state[slots] != SlotState.CLOSED) & (ledger.state[slots] != SlotState.FREE)
-    sampled = flight.samples & open_slots & counts
+    states = ledger.state[slots]
+    sampled = flight.samples & (states != _CLOSED) & (states != _FREE) & counts
     if sampled.any():
         _append_tokens(ledger, slots[sampled], columns, sampled, frontends, metrics)
     release_leaving(ledger, slots)
@@ -124,6 +129,8 @@ def _append_tokens(
     _observe_times(ledger, slots, positions, metrics)
     told = DrawnLogprobs.of(columns, rows) if (ledger.num_logprobs[slots] >= 0).any() else None
     _forward(ledger, slots, positions - ledger.num_prompt[slots], tokens, reasons, told, frontends)
+    if not reasons.any():
+        return
     for slot, reason in zip(slots[reasons != 0].tolist(), reasons[reasons != 0].tolist(), strict=True):
         stream = ledger.streams[slot]
         if stream is not None:
@@ -141,7 +148,7 @@ def _forward(
     frontends: FrontendOutbox,
 ) -> None:
     owners = ledger.frontend[slots]
-    for owner in np.unique(owners).tolist():
+    for owner in set(owners.tolist()):
         rows = owners == owner
         batch = TokenBatch(
             ledger.stream_id[slots[rows]].tobytes(),
@@ -209,7 +216,10 @@ def fail_slot(
 
 def release_leaving(ledger: Ledger, slots: Slots) -> None:
     """Slots that wait to be freed or handed over, and have nothing in flight any more, go now."""
-    for slot in slots[(ledger.state[slots] > SlotState.RUNNING) & (ledger.in_flight[slots] == 0)].tolist():
+    leaves = ledger.state[slots] > _RUNNING
+    if not leaves.any():
+        return
+    for slot in slots[leaves & (ledger.in_flight[slots] == 0)].tolist():
         ledger.release_if_idle(slot)
 
 

@@ -10,6 +10,7 @@ from scheduler.rules_store import RulesStore
 from scheduler.scheduler_metrics import ModelMetrics
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_clock import StepClock
+from scheduler.step_pace import StepPace
 from scheduler.to_frontend import FrontendOutbox
 from scheduler.to_workers import StepWriter
 from scheduler.worker_peer import WorkerPeer
@@ -28,6 +29,7 @@ class EngineState:
     writer: StepWriter
     rules: RulesStore
     clock: StepClock
+    pace: StepPace
     workers: dict[int, WorkerPeer] = field(default_factory=dict)
     draining_pools: set[int] = field(default_factory=set)  # the supervisor wants their memory back
     unmanned_since: dict[int, float] = field(default_factory=dict)  # pools without workers, monotonic seconds

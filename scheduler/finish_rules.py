@@ -13,7 +13,8 @@ def finish_reasons(ledger: Ledger, slots: Slots, tokens: npt.NDArray[np.int32]) 
     reasons[ledger.num_tokens[slots] >= ledger.max_total[slots]] = FinishReason.LENGTH
     for eos in ledger.card.eos_token_ids:  # one or two; np.isin costs more than the rest of this function
         reasons[(tokens == eos) & ~ledger.ignore_eos[slots]] = FinishReason.STOP
-    for row in np.flatnonzero(ledger.has_stop_ids[slots]):
+    has_stop_ids = ledger.has_stop_ids[slots]
+    for row in np.flatnonzero(has_stop_ids) if has_stop_ids.any() else ():
         stream = ledger.streams[slots[row]]
         if stream is not None and int(tokens[row]) in stream.stop_token_ids:
             reasons[row] = FinishReason.STOP

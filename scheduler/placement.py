@@ -13,6 +13,8 @@ from scheduler.slot_pages import SlotPages
 from scheduler.stream import SlotState, Stream
 from scheduler.worker_peer import WorkerPeer
 
+_RUNNING, _MOVING = int(SlotState.RUNNING), int(SlotState.MOVING)
+
 
 class Placement:
     """Rules of one generate model for the workers that are live now."""
@@ -60,9 +62,8 @@ class Placement:
 
 def fair_share(ledger: Ledger, num_workers: int) -> int:
     """Streams one of `num_workers` workers should be responsible for, at most."""
-    total = (
-        len(ledger.slots_in(SlotState.RUNNING)) + len(ledger.slots_in(SlotState.MOVING)) + ledger.waiting.num_waiting
-    )
+    stays = (ledger.state == _RUNNING) | (ledger.state == _MOVING)
+    total = int(np.count_nonzero(stays)) + ledger.waiting.num_waiting
     return -(-total // max(1, num_workers))
 
 

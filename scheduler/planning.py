@@ -32,7 +32,8 @@ def _plan_step(state: EngineState, peer: WorkerPeer, placements: dict[int, Place
         return True
     num_models = len(state.cards)
     for model in suspicious or [(peer.next_model + offset) % num_models for offset in range(num_models)]:
-        budget = StepBudget(state.config.max_num_batched_tokens, state.config.max_num_seqs)
+        most = state.config.max_num_batched_tokens
+        budget = StepBudget(most, state.config.max_num_seqs, paced=state.pace.tokens(model, most))
         ledger, queue = state.ledgers.get(model), state.score_queues.get(model)
         if (ledger is not None and _submit_generate(state, peer, ledger, budget, placements[model])) or (
             queue is not None and _submit_score(state, peer, queue, budget)

@@ -4,6 +4,7 @@ stop.
 Knows no torch and no text. What it must answer for lives in `EngineState`; this file connects it to the supervisor.
 """
 
+import gc
 import logging
 import os
 import shutil
@@ -46,6 +47,7 @@ from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_clock import StepClock
 from scheduler.step_loop import StepLoop
+from scheduler.step_pace import StepPace
 from scheduler.to_frontend import FrontendOutbox
 from scheduler.to_workers import StepWriter
 
@@ -127,6 +129,7 @@ class SchedulerProcess:
         if isinstance(record, ModelsReady):
             hangs = self._writer.counter("zerolane_worker_hangs_total")
             self._loop = StepLoop(self._make_state(record.cards), self._router, self._doorbell, hangs)
+            gc.freeze()  # what is here stays: no collection should walk it between two steps
             return
         if self._loop is None:
             log.error("message before the models are known", extra={"fields": {"kind": type(record).__name__}})
@@ -196,6 +199,7 @@ class SchedulerProcess:
             writer=StepWriter(self._arena),
             rules=rules,
             clock=StepClock(config.step_timeout),
+            pace=StepPace(config.target_step_time),
         )
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ class StepBudget:
 
     tokens: int
     rows: int
+    paced: int = 1 << 30  # tokens after which the step takes as long as it should: prefill ends there
     history: int = MAX_HISTORY_TOKENS  # earlier tokens that rows with rules may bring along
 
     def can_add(self) -> bool:
@@ -23,6 +24,12 @@ class StepBudget:
         self.history = max(0, self.history - num_tokens)
         return True
 
+    def pace_prefill(self, least: int) -> None:
+        """What comes from now on is prefill. It gets what the rows so far left of the step's time, and `least` anyhow:
+        many decoding streams must not keep new ones out for ever."""
+        self.tokens = min(self.tokens, max(self.paced, least))
+
     def add(self, tokens: int, rows: int = 1) -> None:
         self.tokens -= tokens
+        self.paced -= tokens
         self.rows -= rows

@@ -66,10 +66,12 @@ class StepLoop:
         """Wait until there is something to do, at most GAUGE_PERIOD_S. True when the control link has something.
 
         Each nap is at most MAX_SLEEP_S, so that a lost doorbell is a hiccup; a nap that ends with nothing new is
-        followed by another, because a whole turn would only take time from the workers' cores.
+        followed by another, because a whole turn would only take time from the workers' cores. So does one that
+        ZeroMQ's descriptor ended: it tells of everything inside ZeroMQ, and most of that is no frame.
         """
         poller = select.poll()
-        for fd in (self._doorbell.fileno(), self._router.fileno(), control_fd):
+        router_fd = self._router.fileno()
+        for fd in (self._doorbell.fileno(), router_fd, control_fd):
             poller.register(fd, select.POLLIN)
         links = [peer.link for peer in self.state.workers.values()]
         for link in links:
@@ -78,7 +80,8 @@ class StepLoop:
         while True:
             nap_s = 0.0 if self._has_news(links) else MAX_SLEEP_S
             ready = poller.poll(nap_s * 1000)
-            if ready or nap_s == 0 or self.state.frontends.has_backlog or time.monotonic() > deadline:
+            is_told = any(fd != router_fd for fd, _ in ready)  # what the router has to say is seen by `_has_news`
+            if is_told or nap_s == 0 or self.state.frontends.has_backlog or time.monotonic() > deadline:
                 break
         for link in links:
             link.end_wait()
@@ -129,7 +132,10 @@ class StepLoop:
 
     def _commit(self, peer: WorkerPeer, flight: Flight) -> None:
         now = time.monotonic()
-        self.state.clock.saw(flight, now - max(flight.planned_at, peer.last_report))
+        seconds = now - max(flight.planned_at, peer.last_report)
+        self.state.clock.saw(flight, seconds)
+        if not isinstance(flight, CopyFlight):
+            self.state.pace.saw(flight.model, flight.num_tokens, seconds)
         metrics = self.state.metrics[flight.model]
         if isinstance(flight, CopyFlight):
             metrics.migrated_pages.add(migration.land(self.state.ledgers[flight.model], flight, is_done=True))

@@ -16,6 +16,7 @@ from scheduler.ledger import Ledger, Slots
 from scheduler.placement import Placement
 from scheduler.preemption import make_room, make_way
 from scheduler.step_budget import StepBudget
+from scheduler.step_pace import FEWEST_TOKENS
 from scheduler.stream import SlotState
 from scheduler.suspects import SUSPECT_DEATHS, suspects_on
 from scheduler.to_frontend import FrontendOutbox
@@ -52,6 +53,7 @@ def plan_generate(
     decoding = _decode_rows(ledger, np.flatnonzero(due & (ledger.to_plan == 1)), budget)
     rows += decoding
     counts += [1] * len(decoding)
+    budget.pace_prefill(FEWEST_TOKENS)
     prefills = np.flatnonzero(due & (ledger.to_plan > 1))
     paid = ledger.shares.paid[ledger.tenant[prefills]]
     for slot in prefills[np.lexsort((ledger.order[prefills], paid))].tolist():

@@ -46,8 +46,7 @@ def split_step(columns: StepColumns, most: int) -> list[StepColumns]:
         following = columns.token_ids[np.minimum(high, len(columns.token_ids) - 1)]
         told = slice(begin, end) if tells else slice(0)
         parts.append(
-            replace(
-                columns,
+            columns.with_columns(
                 num_new=(high - low).astype(np.int32),
                 start=(columns.start + low - firsts).astype(np.int32),
                 flags=np.where(is_last, columns.flags, columns.flags & ~np.uint32(RowFlag.SAMPLE)),

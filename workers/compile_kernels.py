@@ -9,8 +9,10 @@ from workers.pool import torch_dtype
 
 
 def compile_kernels(card: ModelCard) -> None:
-    """Attend with one token in the card's type and shapes; does nothing for a back end without a compiler."""
-    if card.attention_backend != "paged":
+    """Attend with one token in the card's type and shapes; does nothing for a back end without a compiler, and for lean
+    layers, whose kernels were compiled when they were tried.
+    """
+    if card.attention_backend != "paged" or card.layers == "lean":
         return
     layer, dtype = card.kv_layers[0], torch_dtype(card.dtype)
     pages = LayerPages(

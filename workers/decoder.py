@@ -4,7 +4,7 @@ Usable without any process: give it a card, the weights and KV segments' memory,
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,10 +18,13 @@ from workers.attention_arguments import layer_arguments
 from workers.batch import MAX_SINGLE_TOKENS, GenerateBatch, generate_batch
 from workers.batch_invariant import BASE_HEIGHT, SelfAttention, agreeing_heights, check_supported, fill_up, split_step
 from workers.copy_pages import page_copies
+from workers.decode_graphs import DecodeGraphs, graphs_for
 from workers.draw_rows import draw_rows
 from workers.grammar_masks import GrammarMasks, get_masks
 from workers.grammar_tokenizer import grammar_tokenizer
-from workers.model import build_on_meta, hang_weights, register_attention
+from workers.greedy_on_device import draw_greedy, is_all_greedy
+from workers.linear.open_layers import OpenLayers, open_layers
+from workers.model import NO_LAYERS, build_on_meta, hang_weights, register_attention
 from workers.paged_attention.choose import make_backend
 from workers.paged_attention.interface import AttentionBackend, AttentionPlan, LayerArguments, LayerPages
 from workers.pool import map_kv_pages, map_weights, one_page
@@ -30,6 +33,9 @@ from workers.rows import check_generate_rows, resolved_tokens
 from workers.rules_of_rows import ReadRules, RulesOfRows
 from workers.to_device import batch_on, finished_on
 from workers.weights_manifest import TensorEntry
+
+if TYPE_CHECKING:
+    from workers.lean.lean_decoder import LeanDecoder
 
 
 class Decoder:
@@ -62,14 +68,23 @@ class Decoder:
         self._model = build_on_meta(card, name)
         if batch_invariant:
             check_supported(card, self._model.config.get_text_config())
+        self._lean: LeanDecoder | None = None  # runs the layers in place of the model's modules
+        self._graphs: DecodeGraphs | None = None  # of decode steps, on a GPU
         self._device = torch.device("cpu")
         if weights is not None:
-            self.use_weights(map_weights(weights))
+            self.use_weights(map_weights(weights), open_layers(weights))
 
-    def use_weights(self, tensors: list[tuple[TensorEntry, torch.Tensor]]) -> None:
+    def use_weights(self, tensors: list[tuple[TensorEntry, torch.Tensor]], layers: OpenLayers = NO_LAYERS) -> None:
         """Compute with these from now on, on the device where they lie; once."""
-        hang_weights(self._model, tensors)
+        hang_weights(self._model, tensors, layers)
         self._device = tensors[0][1].device
+        if self._card.layers == "lean" and not self._heights:
+            from workers.lean.lean_decoder import LeanDecoder  # numba: not every machine has it
+
+            self._lean = LeanDecoder(self._model, layers)
+
+        if not self._heights:
+            self._graphs = graphs_for(self._card, self._device, self._on_device)
 
     def use_pool(self, pool: int, kv: memoryview) -> None:
         """See `ServedModel.use_pool`."""
@@ -82,6 +97,8 @@ class Decoder:
     def drop_pool(self, pool: int) -> None:
         """See `ServedModel.drop_pool`."""
         self._pools.pop(pool, None)
+        if self._graphs is not None:
+            self._graphs.forget()
 
     def use_rules(self, read: ReadRules) -> None:
         """See `ServedModel.use_rules`."""
@@ -109,6 +126,8 @@ class Decoder:
         columns.flags[:] = RowFlag.SAMPLE
         columns.num_logprobs[:] = -1
         self._compute(columns, one_page(self._card, self._device))
+        if self._graphs is not None:
+            self._graphs.forget()  # that page's
 
     @torch.inference_mode()
     def run(self, columns: StepColumns) -> None:
@@ -135,18 +154,23 @@ class Decoder:
         try:
             compute = self._compute_in_parts if self._heights else self._compute
             rows, logits = compute(columns, pages)
-            logits = logits.cpu()  # on the host: the same draws on every device
+            is_greedy = not ruled and is_all_greedy(columns, rows)
+            logits = logits if is_greedy else logits.cpu()  # on the host: the same draws on every device
         finally:
             found = get_masks(masks)  # before anything else: matchers may not be asked twice at once
-        draw_rows(columns, rows, logits, ruled, found)
+        if is_greedy:
+            draw_greedy(columns, rows, logits)
+        else:
+            draw_rows(columns, rows, logits, ruled, found)
         self._last_token[columns.slot[rows]] = np.maximum(columns.sampled[rows], 0)
 
     def _compute(self, columns: StepColumns, pages: list[LayerPages]) -> tuple[npt.NDArray[np.int64], torch.Tensor]:
         """Rows to sample [n], ascending, and their logits [n, vocab]. Log-probabilities of prompts are written."""
         batch = generate_batch(columns, self._card, self._last_token, self._max_single_tokens)
         if not columns.header.shape.has_prompt_logprobs:
-            return batch.sample_rows, self._logits(batch, pages)
-        with body_once(self._model):
+            recorded = None if self._graphs is None else self._graphs.logits(batch, pages)
+            return batch.sample_rows, self._logits(batch, pages) if recorded is None else recorded
+        with body_once(self._model) if self._lean is None else self._lean.states_once():
             logits = self._logits(batch, pages)
             for told in told_tokens(columns, self._heights[-1] if self._heights else MOST_AT_ONCE):
                 asked = replace(batch, sample_tokens=torch.from_numpy(told.tokens))
@@ -182,6 +206,13 @@ class Decoder:
         """Logits [tokens to sample, vocab]; keys and values of all tokens are in their pages afterwards."""
         if self._device.type != "cpu":
             batch = batch_on(batch, self._device)
+        return self._on_device(batch, pages)
+
+    def _on_device(self, batch: GenerateBatch, pages: list[LayerPages]) -> torch.Tensor:
+        """`_forward` of a batch that lies where the model does."""
+        if self._lean is not None:
+            states = self._lean.states(batch.token_ids[0], batch.position_ids[0], pages, batch.attention)
+            return self._lean.logits(states[batch.sample_tokens])
         self._plan, self._pages = batch.attention, pages
         try:
             output: Any = self._model(

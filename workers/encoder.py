@@ -11,7 +11,9 @@ from transformers import PreTrainedModel
 from ipc.model_card import ModelCard
 from ipc.step_layout import StepColumns
 from workers.batch_invariant import check_supported
-from workers.model import build_on_meta, hang_weights, register_attention
+from workers.lean_encoder.choose import LEAN, base_prefix
+from workers.linear.open_layers import OpenLayers, open_layers
+from workers.model import NO_LAYERS, build_on_meta, hang_weights, register_attention
 from workers.packed_embedder import PackedEmbedder
 from workers.packed_scorer import PackedScorer
 from workers.padded_embedder import PaddedEmbedder
@@ -67,26 +69,27 @@ class Encoder:
         self._card = card
         self._batch_invariant = batch_invariant
         name = f"zerolane_{card.index}"
-        self._scorer: Scorer
-        if card.attention_backend == PACKED:
-            packed = packed_scorer(card)
-            register_attention(name, packed.encoder.attend)
-            self._scorer = packed
-        else:
-            self._scorer = padded_scorer(card)
+        self._packed = packed_scorer(card) if card.attention_backend == PACKED else None
+        if self._packed is not None:
+            register_attention(name, self._packed.encoder.attend)
+        self._scorer: Scorer = padded_scorer(card) if self._packed is None else self._packed
         model = build_on_meta(card, name if card.attention_backend == PACKED else None)
         if batch_invariant:
             check_supported(card, model.config)
         self._model = model
         self._device = torch.device("cpu")
         if weights is not None:
-            self.use_weights(map_weights(weights))
+            self.use_weights(map_weights(weights), open_layers(weights))
 
-    def use_weights(self, tensors: list[tuple[TensorEntry, torch.Tensor]]) -> None:
+    def use_weights(self, tensors: list[tuple[TensorEntry, torch.Tensor]], layers: OpenLayers = NO_LAYERS) -> None:
         """Compute with these from now on, on the device where they lie; once."""
-        hang_weights(self._model, tensors)
+        hang_weights(self._model, tensors, layers)
         self._device = tensors[0][1].device
         self._scorer.take(self._model)
+        if self._packed is not None and self._card.layers == LEAN:
+            from workers.lean_encoder.layers import LeanEncoder  # numba: half a second to import
+
+            self._packed.use_layers(LeanEncoder(self._model, base_prefix(self._model), layers))
 
     def use_pool(self, pool: int, kv: memoryview) -> None:
         """Nothing: scores need no KV pages."""

@@ -21,6 +21,7 @@ from ipc.model_card import ModelCard
 from ipc.step_layout import RowFlag, StepColumns, StepKind
 from ipc.token_rules import NO_RULES, TokenRules
 from workers.copy_pages import page_copies
+from workers.fake_hashes import is_plain_decode, next_hashes, next_tokens
 from workers.fake_logprobs import write_drawn, write_prompt
 from workers.rows import check_generate_rows, resolved_tokens
 from workers.rules_of_rows import ReadRules, RuledRow, RulesOfRows
@@ -167,6 +168,9 @@ class FakeModel:
     def _generate(self, columns: StepColumns) -> None:
         check_generate_rows(columns, self._card)
         pages = self._pages_of(columns.header.pool)
+        if is_plain_decode(columns):
+            self._decode(columns, pages)
+            return
         tokens = resolved_tokens(columns, self._last_token)
         ruled = {row.row: row for row in self._rules.of(columns, tokens)} if self._rules is not None else {}
         first = 0
@@ -176,6 +180,20 @@ class FakeModel:
             write_prompt(columns, row, first, ((history, next_token(history)) for history in hashes))
             self._finish_row(columns, row, hashes[-1], ruled.get(row))
             first += count
+        columns.row_status[:] = 0
+
+    def _decode(self, columns: StepColumns, pages: Hashes) -> None:
+        """What the loop in `_generate` computes, for all rows at once: the engine's own cost is measured with it."""
+        rows, size = np.arange(len(columns.start)), self._card.block_size
+        start = columns.start
+        before = np.maximum(start - 1, 0)
+        history = pages[columns.block_tables[rows, before // size], before % size]
+        history = np.where(start > 0, history, np.uint64(SEED_HASH))
+        history = next_hashes(history, resolved_tokens(columns, self._last_token))
+        pages[columns.block_tables[rows, start // size], start % size] = history
+        tokens = next_tokens(history, columns.seed, start + 1, columns.temperature)
+        columns.sampled[:] = tokens
+        self._last_token[columns.slot] = tokens
         columns.row_status[:] = 0
 
     def _pages_of(self, pool: int) -> Hashes:

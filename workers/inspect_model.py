@@ -19,6 +19,8 @@ from workers.architecture_rules import (
 )
 from workers.dtype_choice import choose_dtype, choose_gpu_dtype, cpu_has_bfloat16
 from workers.encoder import PACKED, PADDED
+from workers.lean_encoder.choose import is_lean_encoder
+from workers.linear.choose import choose_linear, possible_plans
 from workers.load_weights import num_parameters, plan_bytes
 from workers.model import build_on_meta, class_for, read_config
 from workers.model_limits import default_sampling, eos_token_ids
@@ -34,14 +36,17 @@ def inspect_model(
     model_config = _read_config(spec, path, config.trust_remote_code)
     architecture = architecture_of(spec.name, model_config)
     task = task_of(spec.name, architecture, config.task, is_embedder(path))
-    cls, _ = class_for(task, architecture, model_config, path, config.trust_remote_code)
+    cls, options = class_for(task, architecture, model_config, path, config.trust_remote_code)
     supports_backend = bool(cls._supports_attention_backend)
     refuse_unsupported(spec.name, architecture, task, model_config, supports_backend)
     if device == "cuda":
         dtype = choose_gpu_dtype(config.dtype, _checkpoint_dtype(model_config))
     else:
-        dtype = choose_dtype(config.dtype, _checkpoint_dtype(model_config), cpu_has_bfloat16())
+        may_be_lean = device == "cpu" and task != "generate" and not config.batch_invariant
+        is_lean = may_be_lean and is_lean_encoder(cls, model_config, options)
+        dtype = choose_dtype(config.dtype, _checkpoint_dtype(model_config), cpu_has_bfloat16(), is_lean)
     _logger.info("type of %s: %s, because %s", spec.name, dtype.dtype, dtype.reason)
+    linear = choose_linear(config.quantization, config.batch_invariant, device, dtype.dtype)
     card = ModelCard(
         index=index,
         name=spec.name,
@@ -59,6 +64,8 @@ def inspect_model(
         trust_remote_code=config.trust_remote_code,
         block_size=config.block_size,
         device=device,
+        linear=linear.kind,
+        linear_reason=linear.reason,
     )
     if task == "embed":
         card = _with_embedding(card, model_config)
@@ -99,7 +106,8 @@ def _with_sizes(card: ModelCard) -> ModelCard:
     meta = build_on_meta(card, None)
     output = meta.get_output_embeddings() if card.task == "generate" else None
     vocab_size = card.vocab_size if output is None else int(output.weight.shape[0])
-    return replace(card, vocab_size=vocab_size, weights_bytes=plan_bytes(meta), num_parameters=num_parameters(meta))
+    weights_bytes = max(plan_bytes(meta, plan) for plan in possible_plans(card, meta))
+    return replace(card, vocab_size=vocab_size, weights_bytes=weights_bytes, num_parameters=num_parameters(meta))
 
 
 def _read_config(spec: ModelSpec, path: str, trust_remote_code: bool) -> Any:

@@ -10,6 +10,9 @@ from ipc.config import LoaderConfig
 from ipc.errors import StartupError
 from ipc.model_card import ModelCard
 from workers.encoder_positions import position_offset
+from workers.lean.choose import choose_layers
+from workers.lean_encoder.choose import with_encoder_layers
+from workers.linear.choose import checked_plan
 from workers.load_dense import load_dense
 from workers.load_weights import ProgressFunction, write_weights
 from workers.model import add_dense_tail, class_for, read_config
@@ -34,12 +37,24 @@ def load_model(card: ModelCard, segment: memoryview, config: LoaderConfig, on_pr
         facts = probe_decoder(card.name, model)
         limits += _unannounced_windows(model.config.get_text_config(), facts)
         card = _with_decoder_facts(card, facts, config)
+        layers = choose_layers(card, model, facts, config.batch_invariant)
+        _logger.info("layers of %s: %s, because %s", card.name, layers.name, layers.reason)
+        card = replace(card, layers=layers.name, layers_reason=layers.reason)
     else:
-        probe_encoder(card, model)
+        card = with_encoder_layers(card, model, probe_encoder(card, model), config.batch_invariant)
     limit = choose_max_model_len(card.name, limits, config.max_model_len)
     _logger.info("%s takes up to %d tokens: %s", card.name, limit.tokens, limit.reason)
-    write_weights(model, segment, on_progress)
+    card, plan = checked_plan(card, model, lambda: _probe(card, model))
+    write_weights(model, segment, on_progress, plan)
     return replace(card, max_model_len=limit.tokens)
+
+
+def _probe(card: ModelCard, model: PreTrainedModel) -> None:
+    """Let the model's modules compute a little."""
+    if card.task == "generate":
+        probe_decoder(card.name, model)
+    else:
+        probe_encoder(card, model)
 
 
 def _from_checkpoint(card: ModelCard, config: LoaderConfig) -> PreTrainedModel:

@@ -7,6 +7,7 @@ the caller, registered with transformers under a name of its own. What a step is
 
 import inspect
 from collections.abc import Callable, Iterable
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,12 +18,14 @@ from transformers.masking_utils import AttentionMaskInterface
 
 from ipc.errors import StartupError
 from ipc.model_card import ModelCard, Task
+from workers.linear.open_layers import OpenLayers, hang_layers, tensor_names
 from workers.pool import torch_dtype
 from workers.pooling import DenseTail
 from workers.sentence_files import SentenceFiles, read_sentence_files
 from workers.weights_manifest import Place, TensorEntry
 
 AttentionFunction = Callable[..., tuple[torch.Tensor, None]]
+NO_LAYERS: OpenLayers = MappingProxyType({})
 DENSE_TAIL = "sentence_dense_tail"  # a model's attribute: what comes after pooling, with its weights in one segment
 
 
@@ -130,8 +133,13 @@ def named_tensors(model: nn.Module) -> list[tuple[str, Place, torch.Tensor]]:
     return found
 
 
-def hang_weights(model: PreTrainedModel, mapped: list[tuple[TensorEntry, torch.Tensor]]) -> None:
-    """Put mapped tensors where the manifest says. Raises StartupError if one has no place or a place stays empty."""
+def hang_weights(
+    model: PreTrainedModel, mapped: list[tuple[TensorEntry, torch.Tensor]], layers: OpenLayers = NO_LAYERS
+) -> None:
+    """Put mapped tensors where the manifest says, and linear layers where they have a module of their own.
+
+    Raises StartupError if a tensor has no place or a place stays empty.
+    """
     for entry, tensor in mapped:
         path, _, name = entry.name.rpartition(".")
         try:
@@ -139,7 +147,8 @@ def hang_weights(model: PreTrainedModel, mapped: list[tuple[TensorEntry, torch.T
         except AttributeError as error:
             raise StartupError(f"the weights segment holds {entry.name}, the model has no such place") from error
         _place(module, name, entry.place, tensor)
-    empty = [name for name, _, tensor in named_tensors(model) if tensor.device.type == "meta"]
+    elsewhere = set(tensor_names(hang_layers(model, layers)))
+    empty = [name for name, _, tensor in named_tensors(model) if tensor.device.type == "meta" and name not in elsewhere]
     if empty:
         raise StartupError(f"the model's tensor {empty[0]} is not in the weights segment ({len(empty)} missing)")
 

@@ -17,7 +17,8 @@ from ipc.model_card import KvLayer, ModelCard
 from workers.attention_arguments import is_causal, layer_arguments
 from workers.encoder import PACKED, Scorer, packed_scorer, padded_scorer
 from workers.model import register_attention
-from workers.paged_attention.interface import visible
+from workers.packed_encoder import PackedEncoder
+from workers.paged_attention.interface import LayerArguments, visible
 from workers.paged_attention.reference import attend_row
 
 PROBE = "zerolane_probe"
@@ -32,7 +33,7 @@ class Recording:
     """What a decoder's layers asked for, by layer index."""
 
     kv_layers: dict[int, KvLayer] = field(default_factory=dict)
-    windows: dict[int, int] = field(default_factory=dict)
+    arguments: dict[int, LayerArguments] = field(default_factory=dict)
 
     def attend(
         self,
@@ -49,7 +50,7 @@ class Recording:
         if layer is None or layer in self.kv_layers or not is_causal(module, kwargs):
             raise StartupError(f"{type(module).__name__} does not number its layers, or is not causal")
         self.kv_layers[layer] = KvLayer(key.shape[1], key.shape[3], value.shape[3])
-        self.windows[layer] = arguments.sliding_window
+        self.arguments[layer] = arguments
         mask = visible(query.shape[2], 0, arguments.sliding_window)
         return attend_row(query[0].transpose(0, 1), key[0], value[0], mask, arguments)[None], None
 
@@ -57,7 +58,12 @@ class Recording:
 @dataclass(frozen=True)
 class DecoderFacts:
     kv_layers: tuple[KvLayer, ...]
-    windows: tuple[int, ...]  # of each layer; 0: sees everything
+    arguments: tuple[LayerArguments, ...]  # of each layer
+
+    @property
+    def windows(self) -> tuple[int, ...]:
+        """Of each layer; 0: sees everything."""
+        return tuple(layer.sliding_window for layer in self.arguments)
 
 
 @torch.inference_mode()
@@ -65,7 +71,7 @@ def probe_decoder(name: str, model: PreTrainedModel) -> DecoderFacts:
     """What a decoder's KV cache looks like. Raises StartupError for an architecture we would compute wrongly."""
     recording = Recording()
     register_attention(PROBE, recording.attend)
-    ids = _probe_tokens(model)
+    ids = probe_tokens(model)
     positions = torch.arange(NUM_TOKENS)[None]
     model.set_attn_implementation(PROBE)
     last = torch.tensor([NUM_TOKENS - 1])
@@ -81,13 +87,15 @@ def probe_decoder(name: str, model: PreTrainedModel) -> DecoderFacts:
             "this architecture cannot be served yet",
         )
     order = range(num_layers)
-    return DecoderFacts(tuple(recording.kv_layers[i] for i in order), tuple(recording.windows[i] for i in order))
+    return DecoderFacts(tuple(recording.kv_layers[i] for i in order), tuple(recording.arguments[i] for i in order))
 
 
 @torch.inference_mode()
-def probe_encoder(card: ModelCard, model: PreTrainedModel) -> None:
+def probe_encoder(card: ModelCard, model: PreTrainedModel) -> PackedEncoder | None:
     """Check that what we compute without padding is the model's own, one sequence after the other, and that vectors
     are as wide as the card says. Raises StartupError if not.
+
+    Returns what runs the model's own modules without padding; None for a model that is padded.
     """
     theirs = _encode_alone(padded_scorer(card), model)
     if theirs.shape[1] != card.num_labels:
@@ -96,14 +104,15 @@ def probe_encoder(card: ModelCard, model: PreTrainedModel) -> None:
             "its sentence-transformers files do not fit its weights",
         )
     if card.attention_backend != PACKED:
-        return
+        return None
     ours = packed_scorer(card)
     register_attention(PROBE, ours.encoder.attend)
     model.set_attn_implementation(PROBE)
     ours.take(model)
-    ids = _probe_tokens(model)[0]
+    ids = probe_tokens(model)[0]
     packed = ours.score(ids, torch.zeros_like(ids), [part.stop - part.start for part in _PARTS])
     _compare(card.name, packed, theirs, model.dtype)
+    return ours.encoder
 
 
 def _encode_alone(scorer: Scorer, model: PreTrainedModel) -> torch.Tensor:
@@ -111,11 +120,11 @@ def _encode_alone(scorer: Scorer, model: PreTrainedModel) -> torch.Tensor:
     if model._supports_attention_backend:
         model.set_attn_implementation("eager")
     scorer.take(model)
-    ids = _probe_tokens(model)[0]
+    ids = probe_tokens(model)[0]
     return torch.cat([scorer.score(ids[p], torch.zeros_like(ids[p]), [p.stop - p.start]) for p in _PARTS])
 
 
-def _probe_tokens(model: PreTrainedModel) -> torch.Tensor:
+def probe_tokens(model: PreTrainedModel) -> torch.Tensor:
     """int64 [1, NUM_TOKENS]: ids from the middle of the vocabulary, where no special tokens are."""
     vocab: int = model.config.get_text_config().vocab_size
     return (vocab // 2 + torch.arange(NUM_TOKENS) * 7)[None] % vocab

@@ -5,7 +5,7 @@ Every sequence of a call sees itself and nothing else. Scorers and embedders do 
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -13,6 +13,14 @@ from ipc.errors import ProtocolError
 from workers.attention_arguments import is_causal, layer_arguments
 from workers.encoder_attention import EqualSequences, attend_packed, group_by_length
 from workers.encoder_positions import position_ids
+
+
+class EncoderLayers(Protocol):
+    """Packed token ids in, states out."""
+
+    def states(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
+        """The last states [tokens, width] for packed int64 [tokens] of sequences of these lengths."""
+        ...
 
 
 class PackedEncoder:

@@ -14,7 +14,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from ipc.errors import StartupError
-from workers.packed_encoder import PackedEncoder
+from workers.packed_encoder import EncoderLayers, PackedEncoder
 
 
 class _PooledStates(nn.Module):
@@ -34,6 +34,8 @@ class PackedScorer:
 
     def __init__(self) -> None:
         self.encoder = PackedEncoder()
+        self._layers: EncoderLayers = self.encoder
+        self._widens_head = False
 
     def take(self, model: PreTrainedModel) -> None:
         """Split base and head. Raises StartupError for a model whose base is not where transformers says."""
@@ -49,10 +51,14 @@ class PackedScorer:
         self._is_decoder = isinstance(getattr(model, "score", None), nn.Linear)  # decoders' own way to classify
         self._pools_mean = getattr(model.config, "classifier_pooling", "") == "mean"
 
+    def use_layers(self, layers: EncoderLayers) -> None:
+        """Let `layers` compute the states, in float32; the head is computed so, too. After `take`."""
+        self._layers, self._widens_head = layers, True
+
     @torch.inference_mode()
     def score(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Raw logits float32 [sequences, labels] for packed int64 [tokens] of sequences of these lengths."""
-        states = self.encoder.states(token_ids, token_type_ids, lengths)
+        states = self._layers.states(token_ids, token_type_ids, lengths)
         return self._head(self._pool(states, lengths)).float()
 
     def _pool(self, states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
@@ -65,6 +71,8 @@ class PackedScorer:
         return states[ends - torch.tensor(lengths)]
 
     def _head(self, pooled: torch.Tensor) -> torch.Tensor:
+        if self._widens_head:
+            self._widen_head()
         if self._is_decoder:
             head: Any = self._model.score
             scored: torch.Tensor = head(pooled)
@@ -81,3 +89,10 @@ class PackedScorer:
         finally:
             self._model._modules[self._prefix] = self._base
         return logits
+
+    def _widen_head(self) -> None:
+        """Copies of the head's weights in float32: logits in bfloat16 have steps of a hundredth."""
+        self._widens_head = False
+        for name, module in [*self._model.named_children(), ("pooler", getattr(self._base, "pooler", None))]:
+            if name != self._prefix and module is not None:
+                module.float()

@@ -9,7 +9,10 @@ from ipc.segments import Segment
 
 def attach_weights(cards: Sequence[ModelCard], fds: Sequence[int]) -> dict[int, Segment]:
     """The weights of each card that is not fake, by card index, mapped read-only. Takes over the descriptors."""
-    return _attach([card.index for card in cards if not card.is_fake], fds, writable=False)
+    segments = _attach([card.index for card in cards if not card.is_fake], fds, writable=False)
+    for segment in segments.values():
+        segment.use_huge_pages()  # where the loader got them, this mapping takes them over at once
+    return segments
 
 
 def attach_kv(cards: Sequence[ModelCard], fds: Sequence[int]) -> dict[int, Segment]:

@@ -6,6 +6,8 @@ the filters: temperature, min_p, top_k, top_p (vLLM's), all after a stream's rul
 (`draw_rows.py`). This module knows nothing of streams or steps.
 """
 
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,17 +49,34 @@ def uniform_draws(seed: npt.NDArray[np.int64], position: npt.NDArray[np.int64]) 
 
 def sample(logits: torch.Tensor, columns: SamplingColumns) -> npt.NDArray[np.int32]:
     """[n] drawn tokens for logits [n, vocab]; -1 for a row whose logits are not numbers."""
-    values = logits.float().contiguous().numpy()
-    tokens: npt.NDArray[np.int32] = values.argmax(axis=1).astype(
-        np.int32
-    )  # numpy's is vectorised, torch's took longer than the attention
-    random_rows = np.flatnonzero(columns.temperature >= GREEDY_BELOW)
-    # The largest logit says it all: NaN wins every comparison in argmax, -inf means that nothing is possible.
-    broken = ~np.isfinite(values[np.arange(len(tokens)), tokens])
+    tokens = largest(logits)
+    random_rows = np.flatnonzero((columns.temperature >= GREEDY_BELOW) & (tokens >= 0))
     if len(random_rows) > 0:
         tokens[random_rows] = _draw(logits[torch.from_numpy(random_rows)].float(), _take(columns, random_rows))
-    tokens[broken] = -1
     return tokens
+
+
+def largest(logits: torch.Tensor) -> npt.NDArray[np.int32]:
+    """[n] tokens of the first largest of logits [n, vocab] on the host; -1 where that is no finite number."""
+    in_bfloat16 = _compiled() if logits.dtype == torch.bfloat16 else None
+    if in_bfloat16 is not None:
+        return in_bfloat16(logits.contiguous())
+    values = logits.float().contiguous().numpy()
+    # numpy's is vectorised, torch's took longer than the attention. NaN wins every comparison, so the largest says it
+    # all; -inf means that nothing is possible.
+    tokens: npt.NDArray[np.int32] = values.argmax(axis=1).astype(np.int32)
+    tokens[~np.isfinite(values[np.arange(len(tokens)), tokens])] = -1
+    return tokens
+
+
+@functools.cache
+def _compiled() -> Callable[[torch.Tensor], npt.NDArray[np.int32]] | None:
+    """A kernel that need not make float32 of bfloat16 first; None where there is no compiler for it."""
+    try:
+        from workers.lean.argmax import greedy_argmax
+    except ImportError:
+        return None
+    return greedy_argmax
 
 
 def _take(columns: SamplingColumns, rows: npt.NDArray[np.int64]) -> SamplingColumns:

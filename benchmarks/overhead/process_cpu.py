@@ -9,10 +9,14 @@ _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 def role_seconds(server_pid: int) -> dict[str, float]:
     """CPU seconds so far of the server's processes, by role; the supervisor is the process itself."""
     seconds = {"supervisor": process_seconds(server_pid)}
-    for pid in _children(server_pid):
-        role = _role(pid)
+    for role, pid in children_by_role(server_pid):
         seconds[role] = seconds.get(role, 0.0) + process_seconds(pid)
     return seconds
+
+
+def children_by_role(server_pid: int) -> list[tuple[str, int]]:
+    """(role, pid) of the server's processes but the supervisor."""
+    return [(_role(pid), pid) for pid in _children(server_pid)]
 
 
 def machine_seconds() -> float:

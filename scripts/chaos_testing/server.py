@@ -39,8 +39,18 @@ class ServerError(Exception):
 class ServerUnderTest:
     """One `zerolane serve`. Close it."""
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
-        """Start it and wait until it is ready and whole. Raises ServerError with its log when it is not."""
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        start_s: float = START_S,
+        has_own_group: bool = False,
+    ) -> None:
+        """Start it and wait until it is ready and whole. Raises ServerError with its log when it is not.
+
+        `has_own_group`: a terminal's Ctrl-C does not reach it, and the caller ends it: two signals would kill it.
+        """
         self._folder = tempfile.TemporaryDirectory(prefix="zerolane-chaos-")
         self.runtime_dir = Path(self._folder.name) / "run"
         self.log = log
@@ -53,9 +63,10 @@ class ServerUnderTest:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                process_group=0 if has_own_group else None,
             )
         self.pid = self._process.pid
-        self.url = self._wait_ready()
+        self.url = self._wait_ready(start_s)
         self.port = urlsplit(self.url).port or 0
         self.whole: Counter[str] = Counter()  # processes in service, by role, when nothing is missing
 
@@ -130,8 +141,8 @@ class ServerUnderTest:
         self._folder.cleanup()
         return problems
 
-    def _wait_ready(self) -> str:
-        deadline = threading.Timer(START_S, self._process.kill)
+    def _wait_ready(self, start_s: float) -> str:
+        deadline = threading.Timer(start_s, self._process.kill)
         deadline.start()
         try:
             for line in self._process.stdout or ():

@@ -1,30 +1,35 @@
-"""`scripts/load_test`: measure the words, warm up, send, report. Exit code 0 only if every request was answered."""
+"""`scripts/load_test`: measure the words, warm up, send, report; or compare two reports."""
 
 import asyncio
-import signal
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 
 import uvloop
 
-from scripts.load_testing.bodies import Bodies, WordLength, measure_words
-from scripts.load_testing.figures import Figures, figures
-from scripts.load_testing.options import LoadOptions, parse_options
+from scripts.load_testing.command_line import Command, parse_command
+from scripts.load_testing.compare_command import compare
+from scripts.load_testing.measure import prepare
+from scripts.load_testing.page import page
 from scripts.load_testing.progress import Progress
-from scripts.load_testing.report import table, write_json
+from scripts.load_testing.ramp import misses, run_steps
+from scripts.load_testing.report import report
+from scripts.load_testing.saved_run import SavedRun, saved_run, write_run
 from scripts.load_testing.server import Server, ServerError
-from scripts.load_testing.traffic import Traffic
 
 EXIT_FAILED = 1
 EXIT_NO_SERVER = 2
+EXIT_MISSED = 3
 EXIT_INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one load test; the exit code."""
-    options = parse_options(arguments)
+    """Runs one load test, or compares two; the exit code."""
+    if list(arguments[:1]) == ["compare"]:
+        return compare(arguments[1:])
+    command = parse_command(arguments)
     try:
-        return uvloop.run(load_test(options))
+        return uvloop.run(load_test(command))
     except ServerError as error:
         print(f"load_test: {error}", file=sys.stderr)
         return EXIT_NO_SERVER
@@ -33,42 +38,45 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-async def load_test(options: LoadOptions) -> int:
+async def load_test(command: Command) -> int:
     """Raises ServerError when there is nothing to measure."""
+    options = command.load
+    progress = Progress(options)
     async with Server(options) as server:
-        model = await server.model_name()
-        word_length: WordLength = await measure_words(server, options, model)
-        traffic = Traffic(server, Bodies(options, model, word_length), options)
-        await traffic.warm_up()
-        was_interrupted = await _send_until_interrupted(traffic, options)
-        result = figures(traffic.records, traffic.elapsed, traffic.cpu_seconds)
-    _say(options, model, result)
-    if was_interrupted:
+        showing = asyncio.create_task(progress.show())
+        try:
+            bodies = await prepare(server, options)
+            began_at = datetime.now(UTC)
+            steps = await run_steps(server, bodies, options, progress.step_began)
+        finally:
+            showing.cancel()
+            await asyncio.wait([showing])
+    run = saved_run(options, bodies.model_names, steps, began_at)
+    _say(command, run)
+    return exit_code(command, run)
+
+
+def exit_code(command: Command, run: SavedRun) -> int:
+    """What the result means for a script."""
+    found = [step.figures for step in run.steps]
+    if run.was_interrupted:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if result.num_failed or not result.num_ok else 0
+    if not any(figures.num_ok for figures in found):
+        return EXIT_FAILED
+    if command.fail_on_errors and any(figures.num_failed for figures in found):
+        return EXIT_FAILED
+    return EXIT_MISSED if all(misses(run.options, figures) for figures in found) else 0
 
 
-async def _send_until_interrupted(traffic: Traffic, options: LoadOptions) -> bool:
-    """True: Ctrl-C ended it. What was open then is cut off and keeps its record."""
-    loop = asyncio.get_running_loop()
-    sending = loop.create_task(traffic.send_all())
-    showing = loop.create_task(Progress(traffic, options).show())
-    loop.add_signal_handler(signal.SIGINT, sending.cancel)
-    try:
-        await asyncio.wait([sending])
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-        showing.cancel()
-        await asyncio.wait([showing])
-    if not sending.cancelled():
-        sending.result()  # a bug of ours is raised here
-    return sending.cancelled()
-
-
-def _say(options: LoadOptions, model: str, result: Figures) -> None:
-    print(table(options, model, result), flush=True)
-    if options.json is not None:
-        write_json(options.json, options, model, result)
+def _say(command: Command, run: SavedRun) -> None:
+    if command.json is not None:
+        write_run(command.json, run)
+    if command.html is not None:
+        command.html.write_text(page(run), encoding="utf-8")
+    print(report(run), flush=True)
+    for path in (command.json, command.html):
+        if path is not None:
+            print(f"written: {path}")
 
 
 if __name__ == "__main__":

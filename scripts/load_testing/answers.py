@@ -12,10 +12,11 @@ class Usage(Struct, frozen=True):
 class Delta(Struct, frozen=True):
     content: str | None = None
     reasoning_content: str | None = None
+    reasoning: str | None = None  # newer name of the same
 
     @property
     def has_text(self) -> bool:
-        return bool(self.content or self.reasoning_content)
+        return bool(self.content or self.reasoning_content or self.reasoning)
 
 
 class Choice(Struct, frozen=True):
@@ -43,11 +44,19 @@ class Answer(Struct, frozen=True):
 class Model(Struct, frozen=True):
     id: str
     task: str | None = None  # zerolane says it, others do not
+    max_model_len: int | None = None  # zerolane and vLLM say it
 
 
 class ModelList(Struct, frozen=True):
     data: list[Model]
 
 
+class Tokenized(Struct, frozen=True):
+    """An answer of /tokenize."""
+
+    count: int
+
+
+decode_tokenized = msgspec.json.Decoder(Tokenized).decode
 decode_answer = msgspec.json.Decoder(Answer).decode
 decode_models = msgspec.json.Decoder(ModelList).decode

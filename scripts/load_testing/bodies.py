@@ -1,94 +1,142 @@
-"""Request bodies of the wanted size, and how the size is found: the server itself says how many tokens words have."""
+"""What is sent: the body of every request, a pure function of the options and the request's number.
 
-import time
-from dataclasses import dataclass
+So every server gets the same load, and no answer changes what is asked next. A conversation's earlier answers are
+therefore words of ours in place of the model's; a prefix cache knows everything up to the last question, but not what
+the model said to it.
+"""
+
+import random
 from typing import Any
 
+from msgspec import Struct
+
+from scripts.load_testing.lengths import Lengths
 from scripts.load_testing.options import LoadOptions
 from scripts.load_testing.prompt_text import PromptText
-from scripts.load_testing.records import Outcome, RequestRecord
-from scripts.load_testing.server import Server, ServerError
+from scripts.load_testing.word_length import ServedModel
+from scripts.load_testing.workloads import Kind, KindName
 
-SAMPLE_WORDS = (16, 96)  # two lengths give the tokens of a word, and those around the text (a chat template)
-QUERY_SHARE = 0.15  # of a score pair's words, at least one
+QUERY_SHARE = 0.15  # of a score document's tokens: so long is the query
+OPEN_CONVERSATIONS = 16  # at least; each has one turn in so many requests
+CONTEXT_SHARE = 0.85  # of the model's context is used at most: word lengths are averages, and short texts differ most
 
 
-@dataclass(frozen=True)
-class WordLength:
-    """tokens = around + per_word * words"""
+class Call(Struct, frozen=True):
+    """One request to be sent."""
 
-    per_word: float = 1.0
-    around: float = 0.0
-
-    def num_words(self, num_tokens: int) -> int:
-        """Words of a text of about `num_tokens` tokens in all."""
-        return max(1, round((num_tokens - self.around) / self.per_word))
+    kind: KindName
+    path: str
+    body: dict[str, Any]
+    num_texts: int = 0  # documents or texts in it
 
 
 class Bodies:
-    """Makes the body of every request of one load test."""
+    """Makes the requests of one load test. `models` are those that serve each kind of request."""
 
-    def __init__(self, options: LoadOptions, model: str, word_length: WordLength) -> None:
+    def __init__(self, options: LoadOptions, models: dict[KindName, ServedModel]) -> None:
         self._options = options
-        self._model = model
-        self._text = PromptText(options.seed)
-        self._num_words = word_length.num_words(options.prompt_tokens)
-        shared = round(options.shared_prefix_tokens / word_length.per_word)
-        self._shared_words = min(shared, self._num_words - 1)
+        self._models = models
+        self._kinds = {name: options.kind(name) for name in models}
+        self._weights = [options.kinds[name] for name in models]
+        self._text = PromptText(options.seed, options.salt)
+        self._num_open = max(OPEN_CONVERSATIONS, *(2 * step.concurrency for step in options.steps))
 
-    def body(self, kind: str, index: int) -> dict[str, Any]:
-        """The body of request `index` of a kind ("load", "warmup")."""
-        if self._options.is_score:
-            return self._score(kind, index)
-        text = self._text.with_shared(kind, index, self._num_words, self._shared_words)
-        return generate_body(self._options, self._model, text, self._options.max_tokens)
+    @property
+    def model_names(self) -> str:
+        """Every model that is asked, for people."""
+        return ", ".join(dict.fromkeys(model.name for model in self._models.values()))
 
-    def _score(self, kind: str, index: int) -> dict[str, Any]:
-        num_query = max(1, round(self._num_words * QUERY_SHARE))
-        num_document = max(1, self._num_words - num_query)
-        pairs = self._options.pairs
-        documents = [
-            self._text.words(f"{kind}-document", index * pairs + number, num_document) for number in range(pairs)
-        ]
-        query = self._text.with_shared(f"{kind}-query", index, num_query, min(self._shared_words, num_query - 1))
-        return {"model": self._model, "text_1": query, "text_2": documents}
+    def call(self, group: str, index: int) -> Call:
+        """Request `index` of a group: "warmup", or a name for each step, so that no step repeats another's words."""
+        source = random.Random(f"{self._options.seed}/{group}/{index}")
+        name = source.choices(list(self._kinds), self._weights)[0]
+        kind = self._kinds[name]
+        if kind.task == "generate":
+            return self._generate(name, kind, group, index, source)
+        return self._texts(name, kind, group, index, source)
+
+    def _generate(self, name: KindName, kind: Kind, group: str, index: int, source: random.Random) -> Call:
+        model = self._models[name]
+        room = model.room(CONTEXT_SHARE) if kind.lengths == "sharegpt" else None
+        if name == "chat":
+            asked, num_output = self._conversation(kind, model, group, index, room)
+        else:
+            num_prompt, num_output = _sizes(kind, source, room)
+            shared = _shared_words(kind, model)
+            asked = {"prompt": self._text.with_shared(group, index, shared + model.num_words(num_prompt), shared)}
+        body: dict[str, Any] = {"model": model.name, "temperature": 0.0, "max_tokens": num_output, **asked}
+        if self._options.ignore_eos:
+            body["ignore_eos"] = True
+        if self._options.stream:
+            body |= {"stream": True, "stream_options": {"include_usage": True}}
+        return Call(name, kind.path, body)
+
+    def _conversation(
+        self, kind: Kind, model: ServedModel, group: str, index: int, room: int | None
+    ) -> tuple[dict[str, Any], int]:
+        """Messages and output tokens: system prompt, as many earlier turns as fit into `room`, the question."""
+        number, turn = self._turn(kind, index)
+        place = f"{group}-{number}"
+        turns = [_sizes(kind, random.Random(f"{self._options.seed}/{place}/{each}"), room) for each in range(turn + 1)]
+        num_prompt, num_output = turns[turn]
+        left = None if room is None else room - kind.shared_prefix_tokens - num_prompt - num_output
+        messages = [self._message("user", place, turn, model, num_prompt)]
+        for earlier in reversed(range(turn)):
+            left = None if left is None else left - sum(turns[earlier])
+            if left is not None and left < 0:
+                break
+            question = self._message("user", place, earlier, model, turns[earlier][0])
+            messages[:0] = [question, self._message("assistant", place, earlier, model, turns[earlier][1])]
+        shared = _shared_words(kind, model)
+        system = [{"role": "system", "content": self._text.words("shared", 0, shared)}] if shared else []
+        return {"messages": [*system, *messages]}, num_output
+
+    def _message(self, role: str, place: str, turn: int, model: ServedModel, num_tokens: int) -> dict[str, str]:
+        return {"role": role, "content": self._text.words(f"{place}-{role}", turn, model.words_of(num_tokens))}
+
+    def _turn(self, kind: Kind, index: int) -> tuple[int, int]:
+        """Conversation and turn of request `index`. So many conversations as are open take turns; each begins where
+        the first request finds it, so that the load is the same from the first request to the last."""
+        round_number, place = divmod(index, self._num_open)
+        generation, turn = divmod(round_number + place, kind.turns)
+        return generation * self._num_open + place, turn
+
+    def _texts(self, name: KindName, kind: Kind, group: str, index: int, source: random.Random) -> Call:
+        """A query with documents, or texts to embed."""
+        model, num_texts = self._models[name], self._options.texts
+        room = model.room(CONTEXT_SHARE) if kind.lengths == "sharegpt" else None
+        num_query = max(1, round(kind.prompt_tokens * QUERY_SHARE)) if name == "score" else 0
+        shared = _shared_words(kind, model)
+        texts = []
+        for number in range(num_texts):
+            num_tokens = _prompt_lengths(kind).draw(source)
+            if room is not None:
+                num_tokens = max(1, min(num_tokens, room - num_query - kind.shared_prefix_tokens))
+            own = model.num_words(num_tokens)
+            before = 0 if name == "score" else shared  # a score request shares the start of its queries
+            texts.append(self._text.with_shared(f"{group}-text", index * num_texts + number, before + own, before))
+        if name == "embed":
+            return Call(name, kind.path, {"model": model.name, "input": texts}, num_texts)
+        query = self._text.with_shared(f"{group}-query", index, shared + model.words_of(num_query), shared)
+        return Call(name, kind.path, {"model": model.name, "text_1": query, "text_2": texts}, num_texts)
 
 
-def generate_body(options: LoadOptions, model: str, text: str, max_tokens: int) -> dict[str, Any]:
-    """A completions or chat body with greedy sampling."""
-    body: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "temperature": 0.0}
-    if options.endpoint == "chat":
-        body["messages"] = [{"role": "user", "content": text}]
-    else:
-        body["prompt"] = text
-    if options.ignore_eos:
-        body["ignore_eos"] = True
-    if options.stream:
-        body |= {"stream": True, "stream_options": {"include_usage": True}}
-    return body
+def _shared_words(kind: Kind, model: ServedModel) -> int:
+    return model.words_of(kind.shared_prefix_tokens) if kind.shared_prefix_tokens else 0
 
 
-async def measure_words(server: Server, options: LoadOptions, model: str) -> WordLength:
-    """Ask the server how long words are. Where it does not say, a word counts as one token. Raises ServerError."""
-    few, many = SAMPLE_WORDS
-    num_short = await _num_tokens(server, options, model, few)
-    num_long = await _num_tokens(server, options, model, many)
-    if num_short is None or num_long is None or num_long <= num_short:
-        return WordLength()
-    per_word = (num_long - num_short) / (many - few)
-    return WordLength(per_word, num_short - per_word * few)
+def _sizes(kind: Kind, source: random.Random, room: int | None) -> tuple[int, int]:
+    """Tokens of a prompt and of its output, drawn; together with the shared prefix they fit into `room`."""
+    num_prompt, num_output = _prompt_lengths(kind).draw(source), _output_lengths(kind).draw(source)
+    if room is None:
+        return num_prompt, num_output
+    num_output = min(num_output, max(1, room // 2))
+    return max(1, min(num_prompt, room - num_output - kind.shared_prefix_tokens)), num_output
 
 
-async def _num_tokens(server: Server, options: LoadOptions, model: str, num_words: int) -> int | None:
-    text = PromptText(options.seed)
-    if options.is_score:
-        half = num_words // 2
-        words = [text.words("sample", num_words + side, half) for side in (0, 1)]
-        body: dict[str, Any] = {"model": model, "text_1": words[0], "text_2": [words[1]]}
-    else:
-        body = generate_body(options, model, text.words("sample", num_words, num_words), 1)
-    record = RequestRecord(time.perf_counter())
-    await server.ask(body, record)
-    if record.outcome is not Outcome.OK:
-        raise ServerError(f"a first request failed: {record.error} {record.error_detail}")
-    return record.num_prompt_tokens
+def _prompt_lengths(kind: Kind) -> Lengths:
+    return Lengths(kind.prompt_tokens, 0.0 if kind.lengths == "fixed" else kind.prompt_spread)
+
+
+def _output_lengths(kind: Kind) -> Lengths:
+    return Lengths(kind.max_tokens, 0.0 if kind.lengths == "fixed" else kind.output_spread)

@@ -1,99 +1,175 @@
-"""What `scripts/load_test` can be told, checked once."""
+"""What one load test is told, as one frozen record. The command line that fills it is `command_line.py`."""
 
-import argparse
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Literal
+import math
+from typing import Any
+from urllib.parse import urlsplit
 
+import msgspec
 from msgspec import Struct
 
-Endpoint = Literal["completions", "chat", "score"]
-ENDPOINTS: tuple[Endpoint, ...] = ("completions", "chat", "score")
-EXAMPLES = """examples:
-  scripts/load_test                                        64 completions, 8 at a time
-  scripts/load_test --endpoint chat --concurrency 32       chat, 32 at a time
-  scripts/load_test --rate 4 --duration 30 --requests 1000 four a second on average, whatever the server does
-  scripts/load_test --endpoint score --pairs 64            64 pairs of texts a request
-  scripts/load_test --shared-prefix-tokens 96              what the prefix cache is worth
-"""
+from scripts.load_testing.workloads import KINDS, MIX, Kind, KindName, LengthShape, WorkloadName
+
+LEAST_REQUESTS = 64
+WAVES = 4  # requests for each one that is open at once, where the number of requests is not given
+
+
+class Targets(Struct, frozen=True):
+    """Latencies a request has to keep, milliseconds; None: any."""
+
+    ttft_ms: float | None = None
+    itl_ms: float | None = None
+    e2e_ms: float | None = None
+
+    def __bool__(self) -> bool:
+        return (self.ttft_ms, self.itl_ms, self.e2e_ms) != (None, None, None)
+
+    def __str__(self) -> str:
+        named = {"first token": self.ttft_ms, "each further token": self.itl_ms, "end": self.e2e_ms}
+        return ", ".join(f"{name} within {value:g} ms" for name, value in named.items() if value is not None)
 
 
 class LoadOptions(Struct, frozen=True, kw_only=True):
-    """One load test. Field names are the options' (with dashes)."""
+    """One load test. Fields are named like the options. None: every kind of request has its own (`KINDS`)."""
 
-    url: str
-    endpoint: Endpoint
-    model: str  # "": the first one the server lists for the endpoint's task
-    concurrency: int
-    rate: float  # requests a second; 0: closed loop
-    requests: int
-    duration: float
-    prompt_tokens: int
-    shared_prefix_tokens: int
-    max_tokens: int
-    pairs: int
-    ignore_eos: bool
-    stream: bool
-    seed: int
-    warmup: int
-    timeout: float
-    json: Path | None
+    url: str = "http://127.0.0.1:8000"
+    model: str = ""  # "": the first one the server lists for the workload's task
+    timeout: float = 300.0
 
-    @property
-    def is_score(self) -> bool:
-        return self.endpoint == "score"
+    workload: WorkloadName = "completion"
+    mix: dict[KindName, float] | None = None  # of "mixed": weights of the kinds; None: MIX without what is not served
+    concurrency: int = 8
+    rate: float = 0.0  # requests a second; 0: closed loop
+    spread: float = 0.5  # seconds over which a closed loop opens its requests
+    ramp: tuple[float, ...] = ()
+    ramp_is_rate: bool = False
+    requests: int | None = None  # of each step; None: see `num_requests`
+    duration: float = 60.0  # of each step, seconds
+    warmup: int = 1
+
+    lengths: LengthShape | None = None
+    prompt_tokens: int | None = None
+    max_tokens: int | None = None
+    shared_prefix_tokens: int | None = None
+    turns: int | None = None
+    texts: int = 16
+    ignore_eos: bool = True
+    stream: bool = True
+    seed: int = 0
+    salt: str = ""  # changes the words and nothing else: no prefix cache knows them from another run
+
+    target_ttft_ms: float | None = None
+    target_itl_ms: float | None = None
+    target_e2e_ms: float | None = None
+    target_share: float = 0.9
+    metrics_interval: float = 1.0  # seconds between two looks at the server's /metrics; 0: none
 
     @property
     def is_open_loop(self) -> bool:
         return self.rate > 0
 
+    @property
+    def targets(self) -> Targets:
+        return Targets(self.target_ttft_ms, self.target_itl_ms, self.target_e2e_ms)
 
-def parse_options(arguments: Sequence[str]) -> LoadOptions:
-    """Options from the command line; a bad one ends the program with exit code 2 and says why."""
-    parser = _parser()
-    found = vars(parser.parse_args(arguments))
-    options = LoadOptions(**found | {"url": found["url"].rstrip("/")})
-    for name in ("concurrency", "requests", "duration", "prompt_tokens", "max_tokens", "pairs", "timeout"):
-        if not found[name] > 0:
-            parser.error(f"--{name.replace('_', '-')} must be above 0, not {found[name]}")
-    for name in ("rate", "warmup", "shared_prefix_tokens"):
-        if not found[name] >= 0:
-            parser.error(f"--{name.replace('_', '-')} must not be below 0, not {found[name]}")
-    if options.shared_prefix_tokens >= options.prompt_tokens:
-        parser.error("--shared-prefix-tokens must be below --prompt-tokens: each request needs something of its own")
-    return options
+    @property
+    def kinds(self) -> dict[KindName, float]:
+        """Weight of each kind of request."""
+        if self.workload != "mixed":
+            return {self.workload: 1.0}
+        return self.mix or MIX
+
+    @property
+    def whole_after(self) -> float:
+        """Seconds until the load is as large as it shall be."""
+        return 0.0 if self.is_open_loop else min(self.spread, self.duration)
+
+    @property
+    def num_requests(self) -> int:
+        """At most so many in a step. Where it is not given, `duration` alone ends an open loop."""
+        if self.requests is not None:
+            return self.requests
+        if self.is_open_loop:
+            return max(LEAST_REQUESTS, math.ceil(2 * self.rate * self.duration))
+        return max(LEAST_REQUESTS, WAVES * self.concurrency)
+
+    @property
+    def load(self) -> str:
+        """How much at once, for people."""
+        return f"{self.rate:g} requests/s" if self.is_open_loop else f"{self.concurrency} at a time"
+
+    @property
+    def steps(self) -> tuple["LoadOptions", ...]:
+        """The loads of the ramp, one after the other; only this one where there is none."""
+        if not self.ramp:
+            return (self,)
+        if self.ramp_is_rate:
+            return tuple(msgspec.structs.replace(self, ramp=(), rate=float(level)) for level in self.ramp)
+        return tuple(msgspec.structs.replace(self, ramp=(), rate=0.0, concurrency=int(level)) for level in self.ramp)
+
+    def kind(self, name: KindName) -> Kind:
+        """The kind with the sizes that were given in place of its own."""
+        sizes = ("lengths", "prompt_tokens", "max_tokens", "shared_prefix_tokens", "turns")
+        given = {size: getattr(self, size) for size in sizes}
+        return msgspec.structs.replace(
+            KINDS[name], **{size: value for size, value in given.items() if value is not None}
+        )
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="scripts/load_test",
-        description="Puts load on a running server and reports throughput and latency.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    server = parser.add_argument_group("the server")
-    server.add_argument("--url", default="http://127.0.0.1:8000", help="default: %(default)s")
-    server.add_argument("--endpoint", choices=ENDPOINTS, default="completions", help="default: %(default)s")
-    server.add_argument("--model", default="", help="default: the first one listed for the endpoint's task")
-    server.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds until a request has failed")
-    load = parser.add_argument_group(
-        "how much at once, and how long (whichever of --requests and --duration ends first)"
-    )
-    load.add_argument("--concurrency", type=int, default=8, metavar="N", help="requests open at once (default: 8)")
-    load.add_argument("--rate", type=float, default=0.0, metavar="R", help="Poisson arrivals a second instead")
-    load.add_argument("--requests", type=int, default=64, metavar="N", help="default: %(default)s")
-    load.add_argument("--duration", type=float, default=60.0, metavar="S", help="seconds until nothing new is started")
-    load.add_argument("--warmup", type=int, default=1, metavar="N", help="requests before that are not counted")
-    size = parser.add_argument_group("what a request holds")
-    size.add_argument("--prompt-tokens", type=int, default=128, metavar="N", help="of a prompt, or of a pair (about)")
-    size.add_argument("--shared-prefix-tokens", type=int, default=0, metavar="N", help="of them equal in all requests")
-    size.add_argument("--max-tokens", type=int, default=64, metavar="N", help="output tokens (default: 64)")
-    size.add_argument("--pairs", type=int, default=16, metavar="N", help="pairs of a score request (default: 16)")
-    on_off = argparse.BooleanOptionalAction
-    size.add_argument("--ignore-eos", action=on_off, default=True, help="output always has --max-tokens")
-    size.add_argument("--stream", action=on_off, default=True, help="take tokens as they come")
-    size.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="of prompts and arrivals; another one, other prompts"
-    )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
-    return parser
+def load_options(**given: Any) -> LoadOptions:
+    """Options with these fields, the others as usual. Raises ValueError with the option's name and the reason."""
+    options = LoadOptions(**given)
+    for name in ("concurrency", "duration", "timeout", "texts", "target_share"):
+        _check_above(options, name)
+    for name in (
+        "requests",
+        "prompt_tokens",
+        "max_tokens",
+        "turns",
+        "target_ttft_ms",
+        "target_itl_ms",
+        "target_e2e_ms",
+    ):
+        if getattr(options, name) is not None:
+            _check_above(options, name)
+    for name in ("rate", "warmup", "shared_prefix_tokens", "metrics_interval", "spread"):
+        if (getattr(options, name) or 0) < 0:
+            raise ValueError(f"--{_dashed(name)} must not be below 0, not {getattr(options, name)}")
+    if options.target_share > 1:
+        raise ValueError(f"--target-share is a share, at most 1, not {options.target_share:g}")
+    if any(level <= 0 for level in options.ramp):
+        raise ValueError("--ramp takes numbers above 0")
+    if any(level != int(level) for level in options.ramp) and not options.ramp_is_rate:
+        raise ValueError("--ramp of requests open at once takes whole numbers; for rates write 0.5/s,1/s")
+    if not options.stream and (options.target_ttft_ms or options.target_itl_ms):
+        raise ValueError("--target-ttft-ms and --target-itl-ms need a stream: without one only the end is seen")
+    if options.mix is not None and options.workload != "mixed":
+        raise ValueError("--mix belongs to --workload mixed")
+    if (options.target_ttft_ms or options.target_itl_ms) and not _generates(options):
+        raise ValueError("--target-ttft-ms and --target-itl-ms are of tokens, and this workload has only an end")
+    _check_url(options.url)
+    return msgspec.structs.replace(options, url=options.url.rstrip("/"))
+
+
+def _generates(options: LoadOptions) -> bool:
+    """Some of the requests want tokens."""
+    return any(KINDS[kind].task == "generate" for kind in options.kinds)
+
+
+def _check_url(url: str) -> None:
+    wanted = f"--url is where the server listens, as {LoadOptions().url}, without a path; not {url!r}"
+    try:
+        found = urlsplit(url.rstrip("/"))
+        is_whole = found.scheme in ("http", "https") and bool(found.hostname) and found.port != 0
+    except ValueError as error:  # a port or an address that cannot be
+        raise ValueError(f"{wanted}: {error}") from error
+    if not is_whole or found.path or found.query or found.fragment:
+        raise ValueError(wanted)
+
+
+def _check_above(options: LoadOptions, name: str) -> None:
+    if not getattr(options, name) > 0:
+        raise ValueError(f"--{_dashed(name)} must be above 0, not {getattr(options, name)}")
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")

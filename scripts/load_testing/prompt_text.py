@@ -1,7 +1,7 @@
-"""Texts of a wanted length, different for every request and the same for the same seed.
+"""Texts of a wanted length, different for every request and the same for the same seed and salt.
 
-Every prompt begins with words of its own, so that no server's prefix cache flatters the figures; `shared_words` makes
-the opposite. How many tokens a word has is the business of the server's tokenizer: `bodies.py` asks for it.
+Every prompt begins with words of its own, so that no server's prefix cache flatters the figures. How many tokens a word
+has is the business of the server's tokenizer: `word_length.py` asks for it.
 """
 
 import random
@@ -41,18 +41,19 @@ WORDS = tuple(
 
 
 class PromptText:
-    """Texts of one load test. Kinds keep requests, warm-up and calibration apart: none repeats another's words."""
+    """Texts of one load test. Groups keep steps, warm-up and samples apart: none repeats another's words. Another salt
+    gives other words of the same number."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, salt: str = "") -> None:
+        self._start = f"{seed}/{salt}" if salt else str(seed)
 
-    def words(self, kind: str, index: int, num_words: int) -> str:
-        """`num_words` words that only (kind, index) has."""
-        return " ".join(random.Random(f"{self._seed}/{kind}/{index}").choices(WORDS, k=num_words))
+    def words(self, group: str, index: int, num_words: int) -> str:
+        """`num_words` words that only (group, index) has."""
+        return " ".join(random.Random(f"{self._start}/{group}/{index}").choices(WORDS, k=num_words))
 
-    def with_shared(self, kind: str, index: int, num_words: int, shared_words: int) -> str:
+    def with_shared(self, group: str, index: int, num_words: int, shared_words: int) -> str:
         """`num_words` words, the first `shared_words` of them equal in all requests."""
-        own = self.words(kind, index, num_words - shared_words)
+        own = self.words(group, index, num_words - shared_words)
         return f"{self.words('shared', 0, shared_words)} {own}" if shared_words > 0 else own
 
 

@@ -1,5 +1,6 @@
 """One HTTP session with the server: sends a request and notes in its record what came back, and when."""
 
+import os
 import time
 from types import TracebackType
 from typing import Any
@@ -7,17 +8,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from scripts.load_testing.answers import Answer, ErrorBody, decode_answer, decode_models
-from scripts.load_testing.options import Endpoint, LoadOptions
+from scripts.load_testing.answers import Answer, ErrorBody, Model, decode_answer, decode_models, decode_tokenized
+from scripts.load_testing.options import LoadOptions
 from scripts.load_testing.records import RequestRecord
 from scripts.load_testing.sse import SseParser
 
-PATHS: dict[Endpoint, str] = {
-    "completions": "/v1/completions",
-    "chat": "/v1/chat/completions",
-    "score": "/v1/score",
-}
 DETAIL_LENGTH = 300  # characters of an error's text that are kept
+METRICS_TIMEOUT = aiohttp.ClientTimeout(total=5.0)
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)  # msgspec says the second one to a text that is not UTF-8
 
 
 class ServerError(Exception):
@@ -29,11 +27,12 @@ class Server:
 
     def __init__(self, options: LoadOptions) -> None:
         self._options = options
-        self._path = PATHS[options.endpoint]
+        key = os.environ.get("OPENAI_API_KEY", "")
         self._clock = time.perf_counter
         self._session = aiohttp.ClientSession(
             options.url,
             connector=aiohttp.TCPConnector(limit=0),
+            headers={"Authorization": f"Bearer {key}"} if key else None,
             timeout=aiohttp.ClientTimeout(total=options.timeout),
         )
 
@@ -45,27 +44,37 @@ class Server:
     ) -> None:
         await self._session.close()
 
-    async def model_name(self) -> str:
-        """The model to measure. Raises ServerError."""
-        if self._options.model:
-            return self._options.model
+    async def models(self) -> list[Model]:
+        """What the server lists. Raises ServerError."""
         try:
             async with self._session.get("/v1/models") as response:
-                models = decode_models(await response.read()).data
-        except (aiohttp.ClientError, TimeoutError, msgspec.DecodeError) as error:
+                return decode_models(await response.read()).data
+        except (aiohttp.ClientError, TimeoutError, *_UNREADABLE) as error:
             raise ServerError(
                 f"{self._options.url} does not list its models: {error or type(error).__name__}"
             ) from error
-        task = "score" if self._options.is_score else "generate"
-        for model in models:
-            if model.task in (task, None):
-                return model.id
-        raise ServerError(f"{self._options.url} serves no model with task {task}; it has: {[m.id for m in models]}")
 
-    async def ask(self, body: dict[str, Any], record: RequestRecord) -> None:
+    async def count_tokens(self, model: str, text: str) -> int | None:
+        """Tokens of a text by /tokenize, which zerolane and vLLM have; None: the server does not say."""
+        try:
+            body = msgspec.json.encode({"model": model, "prompt": text})
+            async with self._session.post("/tokenize", data=body, headers=_JSON) as response:
+                return decode_tokenized(await response.read()).count if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, *_UNREADABLE):
+            return None
+
+    async def metrics(self) -> str | None:
+        """Prometheus' text of the server now; None: it has none, or does not answer."""
+        try:
+            async with self._session.get("/metrics", timeout=METRICS_TIMEOUT) as response:
+                return await response.text() if response.status == 200 else None
+        except (aiohttp.ClientError, TimeoutError, UnicodeDecodeError):
+            return None
+
+    async def ask(self, path: str, body: dict[str, Any], record: RequestRecord) -> None:
         """Send one request. What goes wrong is noted in the record, never raised."""
         try:
-            async with self._session.post(self._path, data=msgspec.json.encode(body), headers=_JSON) as response:
+            async with self._session.post(path, data=msgspec.json.encode(body), headers=_JSON) as response:
                 if response.status != 200:
                     self._note_status(response.status, await response.read(), record)
                 elif response.content_type == "text/event-stream":
@@ -76,7 +85,7 @@ class Server:
             record.fail(self._clock(), f"timeout after {self._options.timeout:g} s")
         except aiohttp.ClientError as error:
             record.fail(self._clock(), type(error).__name__, str(error)[:DETAIL_LENGTH])
-        except msgspec.DecodeError as error:
+        except _UNREADABLE as error:
             record.fail(self._clock(), "unreadable answer", str(error)[:DETAIL_LENGTH])
 
     async def _read_events(self, response: aiohttp.ClientResponse, record: RequestRecord) -> None:
@@ -113,7 +122,7 @@ class Server:
     def _note_status(self, status: int, body: bytes, record: RequestRecord) -> None:
         try:
             error = decode_answer(body).error
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             error = None
         shown = error or ErrorBody(body[:DETAIL_LENGTH].decode("utf-8", "replace"))
         self._note_error(f"HTTP {status}", shown, record)

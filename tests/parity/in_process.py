@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from ipc.config import AttentionChoice, DType, LoaderConfig, ModelSpec
 from ipc.kv_layout import kv_regions
-from ipc.model_card import ModelCard
+from ipc.model_card import ComputeDevice, ModelCard
 from workers.compute_threads import use_threads
 from workers.decoder import Decoder
 from workers.encoder import Encoder
@@ -16,13 +16,24 @@ from workers.load_model import load_model
 
 
 def load_card(
-    folder: Path, backend: AttentionChoice, dtype: DType, task: Literal["auto", "embed"] = "auto"
+    folder: Path,
+    backend: AttentionChoice,
+    dtype: DType,
+    task: Literal["auto", "embed"] = "auto",
+    *,
+    batch_invariant: bool = False,
+    device: ComputeDevice = "cpu",
 ) -> tuple[ModelCard, bytearray]:
     """The card without pages, and what its weights segment holds."""
     config = LoaderConfig(
-        models=[ModelSpec("small", str(folder))], dtype=dtype, attention_backend=backend, block_size=16, task=task
+        models=[ModelSpec("small", str(folder))],
+        dtype=dtype,
+        attention_backend=backend,
+        block_size=16,
+        task=task,
+        batch_invariant=batch_invariant,
     )
-    card = inspect_model(0, config.models[0], str(folder), config)
+    card = inspect_model(0, config.models[0], str(folder), config, device)
     weights = bytearray(card.weights_bytes)
     return load_model(card, memoryview(weights), config, lambda done, total: None), weights
 
@@ -35,7 +46,7 @@ def open_decoder(
     batch_invariant: bool = False,
 ) -> tuple[ModelCard, Decoder]:
     """The decoder in `folder`, its weights read-only, its KV pages full of what must never be read."""
-    card, weights = load_card(folder, backend, dtype)
+    card, weights = load_card(folder, backend, dtype, batch_invariant=batch_invariant)
     card = replace(card, num_pages=num_pages)
     kv = bytearray(b"\xff") * kv_regions(card)[1]  # NaN in every floating-point type
     decoder = Decoder(card, memoryview(weights).toreadonly(), max_num_seqs=32, batch_invariant=batch_invariant)
@@ -48,5 +59,5 @@ def open_encoder(
     folder: Path, dtype: DType = "auto", batch_invariant: bool = False, task: Literal["auto", "embed"] = "auto"
 ) -> tuple[ModelCard, Encoder]:
     """The score or embed model in `folder`."""
-    card, weights = load_card(folder, "auto", dtype, task)
+    card, weights = load_card(folder, "auto", dtype, task, batch_invariant=batch_invariant)
     return card, Encoder(card, memoryview(weights).toreadonly(), batch_invariant)

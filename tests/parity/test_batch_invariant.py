@@ -16,9 +16,10 @@ from tests.parity.plan_driver import PlanDriver, make_columns
 from tests.parity.small_models import VOCAB, save_decoder, save_scorer
 from tests.parity.test_decoders import generate
 from workers import draw_rows as draw_rows_module
+from workers import greedy_on_device as greedy_module
 from workers.decoder import Decoder
 from workers.encoder import Encoder
-from workers.sampler import SamplingColumns, sample
+from workers.sampler import SamplingColumns, largest, sample
 
 pytestmark = pytest.mark.parity
 NUM_TOKENS = 20
@@ -45,10 +46,15 @@ class Recorder:
         self.streams: list[int] = []  # by slot
         self.bits: Bits = {}
         monkeypatch.setattr(draw_rows_module, "sample", self._sample)
+        monkeypatch.setattr(greedy_module, "largest", self._largest)  # steps without an odd stream
 
     def _sample(self, logits: torch.Tensor, columns: SamplingColumns) -> npt.NDArray[np.int32]:
         self._drawn_from = logits
         return sample(logits, columns)
+
+    def _largest(self, logits: torch.Tensor) -> npt.NDArray[np.int32]:
+        self._drawn_from = logits.float()
+        return largest(logits)
 
     def run(self, columns: StepColumns) -> None:
         """See `ServedModel.run`."""

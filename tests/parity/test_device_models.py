@@ -38,7 +38,7 @@ def test_equals_the_same_model_on_the_host(name: str, tmp_path: Path) -> None:
     save_decoder(name, tmp_path)
     card, on_host = open_decoder(tmp_path, "reference", "float32")
     expected = PlanDriver(on_host, card).run(PROMPTS, 12)
-    card, weights = load_card(tmp_path, "reference", "float32")
+    card, weights = load_card(tmp_path, "reference", "float32", device="fake-cuda")
     card = replace(card, num_pages=NUM_PAGES, attention_backend="gathered", device="fake-cuda")
     layout = pool_layout([card])
     pool = torch.full((layout.size,), 255, dtype=torch.uint8)  # not-a-number wherever nothing was written
@@ -55,7 +55,7 @@ def test_equals_the_same_model_on_the_host(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["llama", "gemma2", "mistral_window_12"])
 def test_a_step_of_a_decoder_stays_on_its_device(name: str, tells_prompt: bool, tmp_path: Path) -> None:
     save_decoder(name, tmp_path)
-    card, _ = load_card(tmp_path, "reference", "float32")
+    card, _ = load_card(tmp_path, "reference", "float32", device="fake-cuda")
     card = replace(card, num_pages=NUM_PAGES, attention_backend="gathered")
     decoder = Decoder(card, None, max_num_seqs=4)
     layout = pool_layout([replace(card, device="cuda")])
@@ -86,7 +86,7 @@ def step_stays_on_its_device(card: ModelCard) -> None:
 @pytest.mark.parametrize("name", ["bert", "roberta", "modernbert_mean", "deberta_padded", "qwen3_decoder"])
 def test_a_step_of_an_encoder_stays_on_its_device(name: str, tmp_path: Path) -> None:
     save_scorer(name, tmp_path)
-    card, _ = load_card(tmp_path, "auto", "float32")
+    card, _ = load_card(tmp_path, "auto", "float32", device="fake-cuda")
     step_stays_on_its_device(card)
 
 
@@ -94,5 +94,5 @@ def test_a_step_of_an_encoder_stays_on_its_device(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["modernbert several", "deberta weighted", "distilbert dense", "qwen3 last token"])
 def test_a_step_of_an_embedder_stays_on_its_device(name: str, tmp_path: Path) -> None:
     save_sentence_model(name, tmp_path)
-    card, _ = load_card(tmp_path, "auto", "float32")
+    card, _ = load_card(tmp_path, "auto", "float32", device="fake-cuda")
     step_stays_on_its_device(card)

@@ -93,7 +93,7 @@ def test_equals_sentence_transformers(name: str, tmp_path: Path) -> None:
     prompt = PROMPT if "prompt" in rest else ""
     expected = theirs.encode(texts, prompt=prompt or None, batch_size=16, show_progress_bar=False)
 
-    card, encoder = open_encoder(tmp_path)
+    card, encoder = open_encoder(tmp_path, "float32")
     assert (card.task, card.num_labels, card.max_model_len) == ("embed", expected.shape[1], MAX_LENGTH)
     assert card.attention_backend == ("padded" if "padded" in MODELS[name][0] else "packed")
     assert card.embedding is not None
@@ -116,7 +116,7 @@ def test_a_model_without_files_is_served_as_sentence_transformers_would(
     theirs = SentenceTransformer(str(tmp_path), device="cpu")
     texts = make_texts()
     expected = theirs.encode(texts, batch_size=16, normalize_embeddings=True, show_progress_bar=False)
-    card, encoder = open_encoder(tmp_path, task="embed")
+    card, encoder = open_encoder(tmp_path, "float32", task="embed")
     assert card.embedding is not None
     assert (card.embedding.pooling, card.embedding.normalize) == (pooling, True)
     ours = embed(card, encoder, theirs.tokenizer(texts, truncation=True, max_length=150)["input_ids"])

@@ -39,7 +39,7 @@ class Workers:
     """Decoders of one model that share its weights and KV pages."""
 
     def __init__(self, folder: Path, number: int = 1, batch_invariant: bool = False) -> None:
-        card, weights = load_card(folder, "auto", "auto")
+        card, weights = load_card(folder, "auto", "auto", batch_invariant=batch_invariant)
         self.card: ModelCard = replace(card, num_pages=900)
         self._weights = memoryview(weights).toreadonly()
         self._kv = memoryview(bytearray(kv_regions(self.card)[1]))

@@ -83,13 +83,38 @@ def test_batch_invariant_ones_have_the_same_bits_in_every_mixture(tmp_path: Path
 
 
 def test_few_logits_exist_at_the_same_time(tmp_path: Path) -> None:
-    save_decoder("llama", tmp_path)
+    save_decoder("gpt2", tmp_path)
     card, decoder = open_decoder(tmp_path)
     heads: list[int] = []
     decoder._model.lm_head.register_forward_hook(lambda module, given, output: heads.append(output.shape[1]))
     layers: list[int] = []
-    decoder._model.model.layers[0].register_forward_hook(lambda *_: layers.append(1))
+    decoder._model.get_submodule("transformer.h.0").register_forward_hook(lambda *_: layers.append(1))
     stream = RuledStream([7] * 150, num_prompt_logprobs=1)
     RuledDriver([decoder], card, chunk=150).run([stream], 1)
     assert heads == [1, 64, 64, 21]
     assert len(layers) == 1
+
+
+def test_lean_layers_make_few_logits_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_decoder("llama", tmp_path)
+    card, decoder = open_decoder(tmp_path)
+    lean = decoder._lean
+    assert lean is not None
+    heads: list[int] = []
+    layers: list[int] = []
+    head, run_gate = lean._head, lean._run_gate
+
+    def count_head(rows: torch.Tensor) -> torch.Tensor:
+        heads.append(len(rows))
+        return head(rows)
+
+    def count_layer(gate_up: torch.Tensor, count: int, threads: int) -> torch.Tensor:
+        layers.append(1)
+        return run_gate(gate_up, count, threads)
+
+    monkeypatch.setattr(lean, "_head", count_head)
+    monkeypatch.setattr(lean, "_run_gate", count_layer)
+    stream = RuledStream([7] * 150, num_prompt_logprobs=1)
+    RuledDriver([decoder], card, chunk=150).run([stream], 1)
+    assert heads == [1, 64, 64, 21]
+    assert len(layers) == 2  # the model has two

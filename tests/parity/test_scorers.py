@@ -64,7 +64,7 @@ def test_equals_cross_encoder(name: str, tmp_path: Path) -> None:
     theirs = CrossEncoder(str(tmp_path), device="cpu", max_length=150)
     expected = theirs.predict(pairs, batch_size=16, activation_fn=torch.nn.Identity(), show_progress_bar=False)
 
-    card, encoder = open_encoder(tmp_path)
+    card, encoder = open_encoder(tmp_path, "float32")
     assert card.attention_backend == ("padded" if "padded" in name else "packed")
     assert card.max_model_len == 150
     encoded = tokenizer([a for a, _ in pairs], [b for _, b in pairs], truncation=True, max_length=150)

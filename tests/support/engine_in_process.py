@@ -45,6 +45,7 @@ from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_clock import StepClock
 from scheduler.step_loop import StepLoop
+from scheduler.step_pace import StepPace
 from scheduler.to_frontend import FrontendOutbox
 from scheduler.to_workers import StepWriter
 from scheduler.worker_peer import Phases, WorkerPeer
@@ -188,6 +189,7 @@ class Engine:
             writer=StepWriter(arena),
             rules=rules,
             clock=StepClock(floor_s=60.0),
+            pace=StepPace(target_s=0.0),
         )
         self._doorbell = Doorbell.create()
         hangs = writer.counter("zerolane_worker_hangs_total")

@@ -37,7 +37,7 @@ def weights_segment(card: ModelCard, model: torch.nn.Module, stack: contextlib.E
     """The model's weights as the loader leaves them; sealed, closed with the test."""
     segment = Segment.create("weights", card.weights_bytes, writable_until_sealed=True)
     stack.callback(segment.close)
-    write_weights(model, segment.view, lambda done, total: None)  # type: ignore[arg-type]  # any module has tensors
+    write_weights(model, segment.view, lambda done, total: None)
     segment.seal_writes()
     return segment
 

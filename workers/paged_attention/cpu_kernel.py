@@ -17,7 +17,7 @@ from workers.paged_attention.kernel_cache import CAN_CACHE
 # numba's own threads sleep between calls. Its OpenMP pool is not torch's, and would spin on cores torch needs next.
 # Said in the environment, because numba reads that again whenever it compiles something.
 os.environ["NUMBA_THREADING_LAYER"] = "workqueue"
-numba.config.reload_config()  # type: ignore[no-untyped-call]
+numba.config.reload_config()
 
 # Sums may be reordered (that makes them vectors), but NaN and infinity keep their meaning: a broken row must show.
 _FAST = {"reassoc", "contract", "arcp", "nsz"}

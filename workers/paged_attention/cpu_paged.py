@@ -73,7 +73,7 @@ class PagedAttention:
             output[plan.single_tokens] = some
         for row in plan.prefill_rows:
             tokens = slice(row.first, row.first + row.num_new)
-            output[tokens] = _attend_chunk(pages, query[tokens], key[tokens], value[tokens], arguments, row)
+            output[tokens] = attend_chunk(pages, query[tokens], key[tokens], value[tokens], arguments, row)
         return output
 
     def _output(self, query: torch.Tensor, value_dim: int) -> torch.Tensor:
@@ -117,7 +117,7 @@ def _array(tensor: torch.Tensor) -> "np.ndarray[tuple[int, ...], np.dtype[np.gen
     return tensor.view(torch.uint16).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
 
 
-def _attend_chunk(
+def attend_chunk(
     pages: LayerPages,
     query: torch.Tensor,
     key: torch.Tensor,

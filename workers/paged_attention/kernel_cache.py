@@ -1,13 +1,24 @@
 """Where compiled kernels are kept between runs. Imported before numba, which reads its settings once.
 
-The folder is `$XDG_CACHE_HOME/zerolane` or `~/.cache/zerolane`, or what NUMBA_CACHE_DIR says. Where it cannot be
+The folder is below `$XDG_CACHE_HOME/zerolane` or `~/.cache/zerolane`, or what NUMBA_CACHE_DIR says. Where it cannot be
 written, kernels are compiled anew in every process.
 """
 
+import hashlib
 import logging
 import os
 from pathlib import Path
 
+_WORKERS = Path(__file__).resolve().parent.parent
+# Files that kernels of other files are made of.
+SHARED = (
+    "lean/compiled.py",
+    "lean/jobs.py",
+    "lean_encoder/dot_tile.py",
+    "lean_encoder/jobs.py",
+    "linear/vnni.py",
+    "linear/vnni_int4.py",
+)
 _logger = logging.getLogger("zerolane.workers.kernel_cache")
 
 
@@ -16,7 +27,15 @@ def cache_folder() -> Path:
     if "NUMBA_CACHE_DIR" in os.environ:
         return Path(os.environ["NUMBA_CACHE_DIR"])
     base = os.environ.get("XDG_CACHE_HOME", "") or "~/.cache"
-    return Path(os.path.expanduser(base)) / "zerolane" / "numba"
+    return Path(os.path.expanduser(base)) / "zerolane" / "numba" / _sources_digest()
+
+
+def _sources_digest() -> str:
+    """Changes with what several kernels share: numba looks at the file of a kernel only, not at those it calls into."""
+    digest = hashlib.sha256()
+    for name in SHARED:
+        digest.update((_WORKERS / name).read_bytes())
+    return digest.hexdigest()[:16]
 
 
 def _prepare() -> bool:

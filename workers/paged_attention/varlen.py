@@ -138,7 +138,17 @@ def _probe_plan(size: int, device: torch.device) -> AttentionPlan:
 
 
 def _rows_of(plan: AttentionPlan, device: torch.device) -> _Rows:
-    """All rows in the order of their tokens. Asks the device once a step; the host's plan would spare that."""
+    """All rows in the order of their tokens. Steps that only decode do not ask the device, so that a graph can hold
+    them: their number of positions is an upper bound, which the kernel takes. Others ask once."""
+    if plan.singles_are_all:
+        count = len(plan.single_lengths)
+        return _Rows(
+            first_tokens=torch.arange(count + 1, dtype=torch.int32, device=device),
+            lengths=plan.single_lengths,
+            tables=plan.single_tables.clamp_min(0),
+            most_new=1,
+            most_positions=plan.single_tables.shape[1] * plan.block_size,
+        )
     singles = zip(plan.single_tokens.tolist(), plan.single_lengths.tolist(), plan.single_tables, strict=True)
     rows = [(first, 1, length, table) for first, length, table in singles]
     rows += [(row.first, row.num_new, row.start + row.num_new, row.pages) for row in plan.prefill_rows]

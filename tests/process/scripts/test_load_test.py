@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def start(url: str, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [str(ROOT / "scripts/load_test"), "--url", url, *arguments],
+        [str(ROOT / "scripts/load_test"), "--url", url, "--spread", "0", *arguments],
         env={**os.environ, "ZEROLANE_PYTHON": sys.executable},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,29 +45,32 @@ def run(url: str, *arguments: str) -> tuple[int, str]:
     return process.returncode, out
 
 
-@pytest.mark.parametrize("endpoint", ["completions", "chat"])
-def test_streams_in_a_closed_loop(url: str, endpoint: str, tmp_path: Path) -> None:
+def test_streams_in_a_closed_loop(url: str, tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     size = ["--prompt-tokens", "100", "--max-tokens", "20", "--requests", "24", "--json", str(report)]
-    code, out = run(url, "--endpoint", endpoint, "--concurrency", "8", *size)
+    code, out = run(url, "--concurrency", "8", *size)
     assert code == 0, out
-    figures = msgspec.json.decode(report.read_bytes())["figures"]
+    figures = msgspec.json.decode(report.read_bytes())["steps"][0]["figures"]
     assert (figures["num_ok"], figures["mean_output_tokens"]) == (24, 20.0)
     assert figures["mean_prompt_tokens"] == pytest.approx(100, rel=0.15)
     assert figures["time_to_first_token_s"]["count"] == 24
 
 
+def test_a_ramp_of_a_mixed_workload_becomes_a_page(url: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    size = ["--requests", "12", "--prompt-tokens", "40", "--max-tokens", "10", "--html", str(page)]
+    code, out = run(url, "--workload", "mixed", "--ramp", "1,6", "--metrics-interval", "0.1", *size)
+    assert code == 0, out
+    assert "texts/s" in out
+    assert "waiting in its queue" in page.read_text()
+    assert "KV memory" in page.read_text()
+
+
 def test_random_arrivals_without_streaming(url: str) -> None:
-    code, out = run(url, "--rate", "40", "--requests", "20", "--max-tokens", "8", "--no-stream")
+    code, out = run(url, "--workload", "chat", "--rate", "40", "--requests", "20", "--max-tokens", "8", "--no-stream")
     assert code == 0, out
     assert "20 ok, 0 failed" in out
     assert "first token" not in out
-
-
-def test_scores(url: str) -> None:
-    code, out = run(url, "--endpoint", "score", "--requests", "6", "--pairs", "4")
-    assert code == 0, out
-    assert "pairs/s" in out
 
 
 def test_refused_requests_make_it_fail(url: str) -> None:
@@ -79,7 +82,9 @@ def test_refused_requests_make_it_fail(url: str) -> None:
 def test_ctrl_c_shows_what_was_measured(url: str) -> None:
     process = start(url, "--requests", "100000", "--max-tokens", "2000", "--concurrency", "4", "--warmup", "0")
     assert process.stderr is not None
-    process.stderr.readline()  # the first progress line: requests are on their way
+    for line in process.stderr:
+        if " open, " in line:  # requests are on their way
+            break
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130

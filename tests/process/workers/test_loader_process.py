@@ -23,7 +23,7 @@ def test_two_models_load_and_answer(tmp_path: Path) -> None:
     save_scorer("bert", tmp_path / "rank")
     specs = [ModelSpec("chat", str(tmp_path / "chat")), ModelSpec("rank", str(tmp_path / "rank"))]
     with contextlib.ExitStack() as stack:
-        loaded = load(LoaderConfig(models=specs, threads=1), stack)
+        loaded = load(LoaderConfig(models=specs, threads=1, dtype="float32"), stack)
         assert not isinstance(loaded, Fatal), loaded
         cards, weights = loaded
         assert all(segment.is_write_sealed for segment in weights)

@@ -32,7 +32,7 @@ SHAPES = st.builds(
 
 
 def _arrays(columns: StepColumns) -> dict[str, npt.NDArray[Any]]:
-    return {name: value for name, value in vars(columns).items() if isinstance(value, np.ndarray)}
+    return {name: getattr(columns, name) for name in StepColumns.__annotations__ if name != "header"}
 
 
 @given(shape=SHAPES, extra=st.integers(0, 100))

@@ -67,10 +67,42 @@ def test_what_was_cut_off_counts_with_the_tokens_it_had() -> None:
     assert found.end_to_end_s is None
 
 
-def test_pairs_count_when_their_request_succeeded() -> None:
-    done, failed = RequestRecord(0.0, num_pairs=16), RequestRecord(0.0, num_pairs=16)
+def test_texts_count_when_their_request_succeeded() -> None:
+    done, failed = RequestRecord(0.0, num_texts=16), RequestRecord(0.0, num_texts=16)
     done.succeed(1.0)
     failed.fail(1.0, "HTTP 500")
     found = figures([done, failed], elapsed_s=2.0, cpu_s=0.1)
-    assert found.pairs_per_s == pytest.approx(8.0)
+    assert found.texts_per_s == pytest.approx(8.0)
     assert found.input_tokens_per_s is None
+    assert found.mean_in_flight == pytest.approx(1.0)
+
+
+def test_at_full_load_what_runs_out_at_the_end_does_not_count() -> None:
+    records = []
+    for began in (0.0, 1.0, 2.0, 3.0):
+        record = ok_record(began, [began + 0.5, began + 1.0], began + 1.0)
+        record.sent = began
+        records.append(record)
+    records[-1].ended = 13.0  # a long last one, alone
+    full = figures(records, elapsed_s=13.0, cpu_s=0.1).full_load
+    assert full is not None
+    assert full.duration_s == pytest.approx(3.0)
+    assert full.requests_per_s == pytest.approx(1.0)
+    assert full.output_tokens_per_s == pytest.approx(2.0)
+
+
+def test_a_load_that_was_whole_for_a_moment_only_has_no_rates_at_full_load() -> None:
+    records = [ok_record(0.0, [1.0, 2.0], 2.0) for _ in range(4)]
+    for record in records:
+        record.sent = 0.0
+    assert figures(records, elapsed_s=2.0, cpu_s=0.1).full_load is None
+
+
+def test_what_the_client_offered_is_said() -> None:
+    records = [ok_record(due, [due + 1], due + 1) for due in (0.5, 1.0, 2.0)]
+    for record in records:
+        record.sent = record.began + 0.1
+    found = figures(records, elapsed_s=4.0, cpu_s=0.1)
+    assert found.sent_late_s is not None
+    assert found.sent_late_s.largest == pytest.approx(0.1)
+    assert found.sent_per_s == pytest.approx(3 / 2.1)

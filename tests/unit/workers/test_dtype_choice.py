@@ -22,3 +22,15 @@ def test_choice(wanted: DType, checkpoint: str, fast: bool, chosen: str) -> None
     choice = choose_dtype(wanted, checkpoint, fast)
     assert choice.dtype == chosen
     assert choice.reason
+
+
+@pytest.mark.parametrize(
+    ("wanted", "checkpoint", "fast", "chosen"),
+    [
+        ("auto", "float32", True, "bfloat16"),
+        ("auto", "float32", False, "float32"),
+        ("float32", "float32", True, "float32"),
+    ],
+)
+def test_choice_where_only_products_would_be_rounded(wanted: DType, checkpoint: str, fast: bool, chosen: str) -> None:
+    assert choose_dtype(wanted, checkpoint, fast, keeps_float32_states=True).dtype == chosen

@@ -28,9 +28,9 @@ def test_everything_comes_back() -> None:
         "first.weight": model.first.weight.detach().clone(),
         "second.weight": model.second.weight.detach().clone(),
     }
-    segment = memoryview(bytearray(plan_bytes(model)))  # type: ignore[arg-type]  # any module will do
+    segment = memoryview(bytearray(plan_bytes(model)))
     heard: list[tuple[int, int]] = []
-    write_weights(model, segment, lambda done, total: heard.append((done, total)))  # type: ignore[arg-type]
+    write_weights(model, segment, lambda done, total: heard.append((done, total)))
     mapped = {entry.name: (entry.place, tensor) for entry, tensor in map_weights(segment.toreadonly())}
     for name, tensor in wanted.items():
         assert torch.equal(mapped[name][1], tensor)
@@ -46,8 +46,8 @@ def test_everything_comes_back() -> None:
 
 def test_tensors_start_on_cache_lines() -> None:
     model = Model()
-    segment = memoryview(bytearray(plan_bytes(model)))  # type: ignore[arg-type]
-    write_weights(model, segment, lambda done, total: None)  # type: ignore[arg-type]
+    segment = memoryview(bytearray(plan_bytes(model)))
+    write_weights(model, segment, lambda done, total: None)
     manifest, data_start = read_manifest(segment)
     assert all((data_start + entry.offset) % 64 == 0 for entry in manifest.tensors)
 
@@ -55,7 +55,7 @@ def test_tensors_start_on_cache_lines() -> None:
 def test_a_segment_that_is_too_small_is_refused() -> None:
     model = Model()
     with pytest.raises(StartupError, match="bytes"):
-        write_weights(model, memoryview(bytearray(300)), lambda done, total: None)  # type: ignore[arg-type]
+        write_weights(model, memoryview(bytearray(300)), lambda done, total: None)
 
 
 def test_an_empty_segment_is_refused() -> None:

@@ -1,0 +1,1 @@
+"""The pieces of the benchmarks that stream from the fake model: the server, and clients that cost next to nothing."""

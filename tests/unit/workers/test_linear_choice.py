@@ -1,0 +1,85 @@
+"""How linear layers are kept, why, and what happens when that does not work."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from msgspec.structs import replace
+from torch import nn
+
+from ipc.errors import StartupError
+from ipc.fake_card import fake_card
+from ipc.model_card import ModelCard
+from workers.linear import self_check
+from workers.linear.choose import PACKED, PLAIN, WANTED, checked_plan, choose_linear
+from workers.linear.kinds import KINDS
+from workers.linear.mkldnn_blob import blob_obstacle
+
+pytestmark = pytest.mark.skipif(blob_obstacle() != "", reason=f"nothing is packed here: {blob_obstacle()}")
+CARD = replace(fake_card(0, "m", "fake:embed", 0, 16, 0), linear=PACKED, linear_reason="faster")
+
+
+class Curious(nn.Module):
+    """Looks into its linear layer instead of calling it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Linear(128, 128)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        return F.linear(rows, self.one.weight)
+
+
+def run(model: nn.Module, card: ModelCard = CARD) -> tuple[ModelCard, int]:
+    card, plan = checked_plan(card, model, lambda: model(torch.zeros(2, 128)))
+    return card, len(plan)
+
+
+def test_packed_by_default_on_a_cpu() -> None:
+    assert choose_linear("none", False, "cpu", "float32").kind == PACKED
+
+
+@pytest.mark.parametrize(
+    ("batch_invariant", "device", "dtype", "why"),
+    [(True, "cpu", "float32", "batch-invariant"), (False, "cuda", "bfloat16", "GPU"), (False, "cpu", "float16", "16")],
+)
+def test_plain_otherwise(batch_invariant: bool, device: str, dtype: str, why: str) -> None:
+    choice = choose_linear("none", batch_invariant, device, dtype)
+    assert choice.kind == PLAIN
+    assert why in choice.reason
+    with pytest.raises(StartupError, match="--quantization int8"):
+        choose_linear("int8", batch_invariant, device, dtype)
+
+
+def test_layers_that_multiply_rightly_stay_packed() -> None:
+    assert run(nn.Sequential(nn.Linear(128, 128), nn.Linear(128, 64))) == (CARD, 2)
+
+
+def test_layers_that_multiply_wrongly_stay_plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(self_check.TOLERANCE, PACKED, -1.0)
+    card, num_packed = run(nn.Sequential(nn.Linear(128, 128)))
+    assert (card.linear, num_packed) == (PLAIN, 0)
+    assert "differs from plain" in card.linear_reason
+
+
+def test_a_model_that_looks_into_its_layers_keeps_them() -> None:
+    model = Curious()
+    card, num_packed = run(model)
+    assert (card.linear, num_packed) == (PLAIN, 0)
+    assert "looks into its linear layers" in card.linear_reason
+    assert type(model.one) is nn.Linear
+
+
+def test_what_was_asked_for_fails_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(self_check.TOLERANCE, PACKED, -1.0)
+    monkeypatch.setitem(WANTED, "int8", (PACKED,))
+    with pytest.raises(StartupError, match="--quantization int8 fails"):
+        run(nn.Sequential(nn.Linear(128, 128)), replace(CARD, linear="int8"))
+
+
+def test_a_model_without_large_layers_is_plain() -> None:
+    card, num_packed = run(nn.Sequential(nn.Linear(128, 1)))
+    assert (card.linear, num_packed) == (PLAIN, 0)
+
+
+def test_every_kind_has_a_tolerance() -> None:
+    assert set(KINDS) <= set(self_check.TOLERANCE)

@@ -1,0 +1,166 @@
+"""Runs a decoder's layers by five products and three kernels each, on a step's flattened tokens.
+
+Usable without any process. What a stream is, or a scheduler, is not known here. Numbers agree with transformers'
+modules: rounding happens where they round.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from workers.lean.argmax import argmax_bfloat16
+from workers.lean.attention import StepAttention
+from workers.lean.elementwise_kernels import add_norm_bfloat16, add_norm_float32, gate_bfloat16, gate_float32
+from workers.lean.jobs import ADD_NORM, GATE, Jobs
+from workers.lean.layer_weights import DecoderNumbers, Norm, read_numbers
+from workers.lean.openmp import run_kernel
+from workers.lean.plain_linear import layer_of
+from workers.lean.rotary import Rotary
+from workers.lean.scratch import Scratch
+from workers.lean.structure import UnusualStructure, attention_arguments, read_structure
+from workers.linear.interface import LinearLayer
+from workers.paged_attention.interface import AttentionPlan, LayerPages
+
+# Below so many numbers a kernel is done before a second thread has joined in.
+SERIAL_BELOW = 1 << 13
+
+
+class LeanDecoder:
+    """One model's layers and head. Used by one thread; keeps scratch memory between calls."""
+
+    def __init__(self, model: nn.Module, layers: Mapping[tuple[str, ...], LinearLayer]) -> None:
+        """`layers`: what multiplies with the groups of `linear_groups`; groups that are missing are multiplied by
+        their modules. Raises UnusualStructure. Computes nothing, starts no thread; reads kernels from disk, or
+        compiles them where they were never compiled for this type of numbers.
+        """
+        self._config: Any = model.config.get_text_config()  # type: ignore[operator, union-attr]
+        self._parts = read_structure(model)
+        self._dtype: torch.dtype = self._parts.embedding.weight.dtype
+        self._arguments = tuple(attention_arguments(layer.attention) for layer in self._parts.layers)
+        self._products = [
+            tuple(layer_of(model, group, layers) for group in (layer.qkv, layer.output, layer.gate_up, layer.down))
+            for layer in self._parts.layers
+        ]
+        if (
+            len({tuple((layer.in_features, layer.out_features) for layer in products) for products in self._products})
+            > 1
+        ):
+            raise UnusualStructure("its layers are of several shapes")  # scratch memory and jobs have room for one
+        self._head = layer_of(model, self._parts.head, layers)
+        is_narrow = self._dtype == torch.bfloat16
+        self._add_norm = (add_norm_bfloat16 if is_narrow else add_norm_float32)()
+        self._gate = (gate_bfloat16 if is_narrow else gate_float32)()
+        if is_narrow:
+            argmax_bfloat16()  # of the logits, read from disk now rather than at the first step
+        first = self._products[0]
+        self._width, self._inner = first[0].in_features, first[3].in_features
+        self._hidden, self._normed = Scratch(self._width, self._dtype), Scratch(self._width, self._dtype)
+        self._gated = Scratch(self._inner, self._dtype)
+        self._attention = StepAttention(self._dtype, len(self._parts.layers), first[1].in_features)
+        self._rotary = Rotary(self._parts, self._dtype)
+        self._numbers: DecoderNumbers | None = None
+        self._keeps = False  # see `states_once`
+        self._kept: torch.Tensor | None = None
+        # Jobs 2 * i and 2 * i + 1 are those before and within layer i, the last one is that of the head.
+        self._norm_jobs = Jobs(ADD_NORM, 2 * len(self._parts.layers) + 2)
+        self._gate_jobs = Jobs(GATE, 1)
+
+    def states(
+        self, token_ids: torch.Tensor, position_ids: torch.Tensor, pages: list[LayerPages], plan: AttentionPlan
+    ) -> torch.Tensor:
+        """[tokens, hidden]: what `logits` takes, valid until the next call; keys and values are in their pages.
+
+        token_ids and position_ids int64 [tokens].
+        """
+        if self._kept is not None:
+            return self._kept
+        numbers = self._numbers or self._prepare()
+        count, threads = len(token_ids), torch.get_num_threads()
+        small = 1 if count * self._width < SERIAL_BELOW else threads
+        hidden, normed = self._begin(token_ids, numbers), self._normed.rows(count)
+        self._norm_jobs.set_all(next=0, rows=count, hidden=hidden.data_ptr(), normed=normed.data_ptr())
+        self._attention.begin(plan, self._rotary.tables(position_ids), pages, threads)
+        self._run_norm(0, None, small)
+        for index, (qkv, output, gate_up, down) in enumerate(self._products):
+            attended = self._attention.run(index, normed, qkv)
+            self._run_norm(2 * index + 1, output(attended), small)
+            gated = self._run_gate(gate_up(normed), count, small)
+            self._run_norm(2 * index + 2, down(gated), small)
+        self._kept = hidden if self._keeps else None
+        return hidden
+
+    @contextmanager
+    def states_once(self) -> Iterator[None]:
+        """Inside, `states` computes at its first call only and gives the same again: its calls must be for one step."""
+        self._keeps = True
+        try:
+            yield
+        finally:
+            self._keeps, self._kept = False, None
+
+    def logits(self, states: torch.Tensor) -> torch.Tensor:
+        """[n, vocab] in the model's type, a new tensor, for n of the rows `states` gave."""
+        numbers = self._numbers or self._prepare()
+        count = len(states)
+        normed = self._normed.rows(count)
+        states = states.contiguous()
+        self._norm_jobs.records[-1]["hidden"] = states.data_ptr()
+        self._norm_jobs.records[-1]["normed"] = normed.data_ptr()
+        self._norm_jobs.records[-1]["rows"] = count
+        self._norm_jobs.records[-1]["next"] = 0
+        run_kernel(self._add_norm, self._norm_jobs.address(len(self._norm_jobs) - 1), 1)
+        found = self._head(normed)
+        if numbers.logits_scale != 1.0:
+            found = found / numbers.logits_scale
+        if numbers.logits_softcap > 0:
+            found = torch.tanh(found / numbers.logits_softcap) * numbers.logits_softcap
+        return found
+
+    def _begin(self, token_ids: torch.Tensor, numbers: DecoderNumbers) -> torch.Tensor:
+        """The residual stream, filled with the tokens' embeddings."""
+        embedded = self._parts.embedding(token_ids)
+        if numbers.embedding_scale != 1.0:
+            embedded = embedded * numbers.embedding_scale
+        hidden = self._hidden.rows(len(token_ids))
+        hidden.copy_(embedded)
+        return hidden
+
+    def _run_norm(self, index: int, delta: torch.Tensor | None, threads: int) -> None:
+        self._norm_jobs.records["delta"][index] = 0 if delta is None else delta.data_ptr()
+        run_kernel(self._add_norm, self._norm_jobs.address(index), threads)
+
+    def _run_gate(self, gate_up: torch.Tensor, count: int, threads: int) -> torch.Tensor:
+        gated = self._gated.rows(count)
+        job = self._gate_jobs.records[0]
+        job["next"], job["rows"] = 0, count
+        job["gate_up"], job["output"] = gate_up.data_ptr(), gated.data_ptr()
+        run_kernel(self._gate, self._gate_jobs.address(0), threads)
+        return gated
+
+    def _prepare(self) -> DecoderNumbers:
+        """Everything that must be computed once. Raises UnusualStructure."""
+        numbers = read_numbers(self._config, self._parts, self._arguments)
+        jobs = self._norm_jobs
+        jobs.set_all(width=self._width, delta_scale=numbers.residual_scale, rounds_first=numbers.rounds_first)
+        for index, layer in enumerate(numbers.layers):
+            _set_norm(jobs, 2 * index, layer.before_attention)
+            _set_norm(jobs, 2 * index + 1, layer.before_mlp)
+            _set_delta_norm(jobs, 2 * index + 1, layer.after_attention)
+            _set_delta_norm(jobs, 2 * index + 2, layer.after_mlp)
+        _set_norm(jobs, len(jobs) - 1, numbers.norm)
+        self._gate_jobs.set_all(width=self._inner, activation=int(numbers.activation))
+        self._attention.prepare(numbers)
+        self._numbers = numbers
+        return numbers
+
+
+def _set_norm(jobs: Jobs, index: int, norm: Norm) -> None:
+    jobs.records["weight"][index], jobs.records["eps"][index] = norm.weight.data_ptr(), norm.eps
+
+
+def _set_delta_norm(jobs: Jobs, index: int, norm: Norm | None) -> None:
+    if norm is not None:
+        jobs.records["delta_weight"][index], jobs.records["delta_eps"][index] = norm.weight.data_ptr(), norm.eps
