@@ -7,8 +7,12 @@ import msgspec
 
 from ipc.config import ServeConfig
 
-Value = int  # every setting that is tuned is a number
-_DEFAULTS = {field.name: field.default for field in msgspec.structs.fields(ServeConfig) if type(field.default) is int}
+Value = int | float  # every setting that is tuned is a number
+_DEFAULTS: dict[str, Value] = {
+    field.name: field.default
+    for field in msgspec.structs.fields(ServeConfig)
+    if type(field.default) in (int, float)  # not bool
+}
 
 
 @dataclass(frozen=True)

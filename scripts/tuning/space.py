@@ -6,9 +6,10 @@ from typing import Literal
 
 from scripts.tuning.candidate import DEFAULTS, Candidate, Value
 
-Sweep = Literal["batched-tokens", "cores", "streams", "frontends", "block-size"]
-SWEEPS: tuple[Sweep, ...] = ("batched-tokens", "cores", "streams", "frontends", "block-size")
-USUAL_SWEEPS: tuple[Sweep, ...] = SWEEPS[:4]  # a page's size has never mattered by more than the noise
+Sweep = Literal["step-time", "batched-tokens", "cores", "streams", "frontends", "block-size"]
+SWEEPS: tuple[Sweep, ...] = ("step-time", "batched-tokens", "cores", "streams", "frontends", "block-size")
+USUAL_SWEEPS: tuple[Sweep, ...] = SWEEPS[:5]  # a page's size has never mattered by more than the noise
+STEP_TIMES = (0.06, 0.125, 0.25, 0.5, 1.0)  # seconds
 BATCHED_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096)
 BLOCK_SIZES = (8, 16, 32, 64)
 STREAM_SHARES = (4, 2)  # of the streams that are open at once, these fractions run and the others wait
@@ -36,6 +37,7 @@ def make_axes(
     `concurrency`: requests open at once, at most; 0 where nobody knows.
     """
     axes = [
+        Axis("step-time", tuple({"target_step_time": value} for value in STEP_TIMES if is_generating)),
         Axis("batched-tokens", tuple({"max_num_batched_tokens": value} for value in BATCHED_TOKENS)),
         Axis("cores", tuple(_layouts(num_cores))),
         Axis("streams", tuple({"max_num_seqs": value} for value in _streams(concurrency, is_generating))),

@@ -1,6 +1,7 @@
 """One step's attention in every layer: from normed rows through the QKV product to attended rows.
 
-Rows of one token are attended by the compiled kernel, over the pages; longer rows by torch's fused attention.
+Rows of one token are attended by a compiled kernel, over the pages; longer rows by another one in bfloat16, else by
+torch's fused attention.
 """
 
 import torch
@@ -9,6 +10,7 @@ from workers.lean.attention_kernel import attention_bfloat16, attention_float32
 from workers.lean.jobs import ATTENTION, Jobs
 from workers.lean.layer_weights import DecoderNumbers
 from workers.lean.openmp import run_kernel
+from workers.lean.prefill import prefill_attention
 from workers.lean.rotary import RotaryTable
 from workers.lean.scratch import Scratch
 from workers.linear.interface import LinearLayer
@@ -22,12 +24,13 @@ SERIAL_BELOW = 1 << 16  # numbers of keys and values below which one thread is a
 class StepAttention:
     """The attention of one decoder, layer after layer, step after step."""
 
-    def __init__(self, dtype: torch.dtype, num_layers: int, width: int) -> None:
+    def __init__(self, dtype: torch.dtype, num_layers: int, width: int, head_dim: int) -> None:
         """`width`: numbers in a token's queries, all heads together."""
         self._kernel = (attention_bfloat16 if dtype == torch.bfloat16 else attention_float32)()
         self._jobs = Jobs(ATTENTION, num_layers)
         self._output = Scratch(width, dtype)
-        self._width, self._head_dim = width, 0
+        self._width, self._head_dim = width, head_dim
+        self._prefill = prefill_attention(dtype, head_dim)
         self._arguments: list[LayerArguments] = []
         self._numbers: DecoderNumbers | None = None  # owns memory the jobs name
         # of the step that runs; the jobs name its memory
@@ -38,7 +41,7 @@ class StepAttention:
 
     def prepare(self, numbers: DecoderNumbers) -> None:
         """What stays the same for every step."""
-        self._numbers, self._head_dim = numbers, numbers.head_dim
+        self._numbers = numbers
         self._arguments = [layer.attention for layer in numbers.layers]
         self._jobs.set_all(head_dim=numbers.head_dim, heads=self._width // numbers.head_dim)
         self._jobs.set_all(rounds_first=numbers.rounds_first)
@@ -55,6 +58,8 @@ class StepAttention:
         self._plan, self._tables, self._pages, self._threads = plan, tables, pages, threads
         tokens = len(plan.token_page)
         output = self._output.rows(tokens)
+        if self._prefill is not None and plan.prefill_rows:
+            self._prefill.begin(plan.prefill_rows, tokens, threads)
         self._jobs.set_all(
             next=0,
             tokens=tokens,
@@ -91,6 +96,10 @@ class StepAttention:
         if len(plan.single_tokens):
             singles = len(plan.single_tokens)
             self._run_kernel(index, singles, prepares=False, attends=True, single_tokens=plan.single_tokens)
+        if self._prefill is not None and plan.prefill_rows:
+            arguments, sinks = self._arguments[index], int(job["sinks"])
+            self._prefill.run(qkv, self._head_dim, self._pages[index], arguments, sinks, output)
+            return output
         for row in plan.prefill_rows:
             self._attend_chunk(index, qkv, row, output)
         return output

@@ -91,6 +91,42 @@ ARGMAX = np.dtype(
     align=True,
 )
 
+PREFILL = np.dtype(
+    [
+        ("next", _COUNT),  # the counter threads take (chunk, KV head) from; 0 before a call
+        ("next_scratch", _COUNT),  # 0 before a call
+        ("scratch", _ADDRESS),  # `scratch_bytes` for each thread, by `next_scratch`
+        ("scratch_bytes", _COUNT),
+        ("chunks", _COUNT),
+        ("tokens", _COUNT),  # of the step
+        ("firsts", _ADDRESS),  # int64 [chunks] index of each chunk's first token in the step
+        ("counts", _ADDRESS),  # int64 [chunks] its tokens
+        ("starts", _ADDRESS),  # int64 [chunks] its first token's position
+        ("table_firsts", _ADDRESS),  # int64 [chunks + 1] where its pages begin in `tables`
+        ("tables", _ADDRESS),  # int64 [pages of all chunks]
+        ("heads", _COUNT),
+        ("kv_heads", _COUNT),
+        ("head_dim", _COUNT),
+        ("qkv", _ADDRESS),  # bfloat16 [tokens, (heads + 2 * kv_heads) * head_dim], queries normed and rotated
+        ("keys", _ADDRESS),  # bfloat16 [pages, kv_heads, block_size, head_dim]
+        ("values", _ADDRESS),
+        ("num_pages", _COUNT),
+        ("block_size", _COUNT),
+        ("window", _COUNT),
+        ("scaling", _REAL),
+        ("softcap", _REAL),
+        ("sinks", _ADDRESS),  # float32 [heads]; 0: none
+        ("output", _ADDRESS),  # bfloat16 [tokens, heads * head_dim]
+    ],
+    align=True,
+)
+
+
+def offset_of(record: "np.dtype[np.void]", name: str) -> int:
+    """Bytes before a field."""
+    fields: Any = record.fields
+    return int(fields[name][1])
+
 
 class Jobs:
     """As many records of one kind as a model has layers."""

@@ -59,7 +59,8 @@ class LeanDecoder:
         self._width, self._inner = first[0].in_features, first[3].in_features
         self._hidden, self._normed = Scratch(self._width, self._dtype), Scratch(self._width, self._dtype)
         self._gated = Scratch(self._inner, self._dtype)
-        self._attention = StepAttention(self._dtype, len(self._parts.layers), first[1].in_features)
+        head_dim = int(self._parts.layers[0].attention.head_dim)
+        self._attention = StepAttention(self._dtype, len(self._parts.layers), first[1].in_features, head_dim)
         self._rotary = Rotary(self._parts, self._dtype)
         self._numbers: DecoderNumbers | None = None
         self._keeps = False  # see `states_once`

@@ -1,8 +1,6 @@
 """Attention of packed sequences: every sequence sees itself, whole."""
 
-import functools
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -11,15 +9,8 @@ import torch.nn.functional as F
 from workers.lean.jobs import Jobs
 from workers.lean.openmp import run_kernel
 from workers.lean_encoder.attention_kernel import attend_bfloat16, scratch_bytes
-from workers.lean_encoder.dot_tile import CPU_FLAG, TILE_COLUMNS
+from workers.lean_encoder.dot_tile import TILE_COLUMNS, has_products
 from workers.lean_encoder.jobs import ATTEND
-
-
-@functools.cache
-def _has_products() -> bool:
-    """The processor multiplies bfloat16 in the way our kernel does."""
-    cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and CPU_FLAG in cpuinfo.read_text().split()
 
 
 class PackedAttention:
@@ -27,7 +18,7 @@ class PackedAttention:
 
     def __init__(self, heads: int, head_dim: int, scaling: float, dtype: torch.dtype) -> None:
         self._heads, self._scaling = heads, scaling
-        self._compiled = dtype is torch.bfloat16 and head_dim % TILE_COLUMNS == 0 and _has_products()
+        self._compiled = dtype is torch.bfloat16 and head_dim % TILE_COLUMNS == 0 and has_products()
         if self._compiled:
             attend_bfloat16()  # read from disk, or compiled, once: before workers are forked
         self._head_dim = head_dim

@@ -1,5 +1,7 @@
 """The processor's bfloat16 products inside compiled kernels: one tile of a product of matrices, kept in registers."""
 
+import functools
+from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
@@ -11,6 +13,13 @@ TILE_COLUMNS = 32
 _LANES = 16  # float32 numbers of a vector
 _VECTORS = TILE_COLUMNS // _LANES
 CPU_FLAG = "avx512_bf16"  # what a processor must have for this
+
+
+@functools.cache
+def has_products() -> bool:
+    """The processor multiplies bfloat16 in the way `dot_tile` does."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and CPU_FLAG in cpuinfo.read_text().split()
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types

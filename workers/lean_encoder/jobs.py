@@ -1,7 +1,5 @@
 """The records our kernels are called with (`workers/lean/jobs.py` says how they are kept)."""
 
-from typing import Any
-
 import numpy as np
 
 _ADDRESS, _COUNT, _REAL = np.uintp, np.int64, np.float64
@@ -36,9 +34,3 @@ ATTEND = np.dtype(
     ],
     align=True,
 )
-
-
-def offset_of(record: "np.dtype[np.void]", name: str) -> int:
-    """Bytes before a field."""
-    fields: Any = record.fields
-    return int(fields[name][1])

@@ -96,7 +96,7 @@ def test_the_target_comes_before_throughput() -> None:
 
     found = search(FormulaServers(surface), Objective(target_ttft_ms=110.0))
     assert found.best.value("max_num_batched_tokens") == 1024
-    assert found.comparisons[1].outcome is Outcome.MISSES_TARGET
+    assert Outcome.MISSES_TARGET in [one.outcome for one in found.comparisons]
 
 
 def test_where_the_defaults_miss_the_target_it_looks_for_who_keeps_it() -> None:
@@ -116,7 +116,7 @@ def test_a_candidate_that_fails_has_lost_and_nothing_else_is_lost() -> None:
 
     found = search(FormulaServers(surface))
     assert found.best == DEFAULTS.changed({"frontends": 2})
-    assert [(one.outcome, one.failure) for one in found.comparisons[:1]] == [(Outcome.FAILED, "not enough memory")]
+    assert (Outcome.FAILED, "not enough memory") in [(one.outcome, one.failure) for one in found.comparisons]
 
 
 def test_a_best_that_cannot_be_measured_again_ends_the_search_with_a_sentence() -> None:
