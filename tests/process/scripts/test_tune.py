@@ -16,7 +16,7 @@ from zerolane.config_file import read_config_file
 
 pytestmark = pytest.mark.process
 DEADLINE_S = 100.0
-BASE = "models: ['fake:generate']\nkv-cache-memory: 64MiB\nfake-step-ms: 2\n"
+BASE = "models: ['fake:generate']\nkv-cache-memory: 64MiB\nfake-step-ms: 20\n"
 LOAD = ("--workload", "completion", "--concurrency", "4", "--load-args=--max-tokens 8 --prompt-tokens 32")
 
 
@@ -43,7 +43,7 @@ def test_it_tries_confirms_and_writes_a_file_that_zerolane_reads(tmp_path: Path)
     assert (found.models, found.values["kv_cache_memory"]) == (["fake:generate"], "64MiB")
     report = msgspec.json.decode((tmp_path / "r.json").read_bytes())
     assert report["comparisons"][0]["challenger"] == {"max_num_seqs": 2}
-    assert report["comparisons"][0]["outcome"] == "worse"  # half of the streams wait: 2 ms a step
+    assert report["comparisons"][0]["outcome"] == "worse"  # half of the streams wait, whatever else the cores do
 
 
 def test_who_ends_it_gets_the_best_so_far_and_no_server_stays(tmp_path: Path) -> None:

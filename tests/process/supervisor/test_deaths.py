@@ -74,7 +74,7 @@ def test_a_worker_that_dies_again_and_again_is_given_up_until_the_operator_tries
     os.kill(server.of("worker")[0].pid, signal.SIGKILL)
     eventually(lambda: server.of("worker")[0].state == "failed", "a worker that is given up")
     assert "'zerolane scale --workers N' tries again" in server.errors
-    assert server.last("scheduler", "WorkerGone")["will_return"] is False
+    eventually(lambda: server.last("scheduler", "WorkerGone")["will_return"] is False, "the scheduler is told")
     assert server.last("frontend 0", "Readiness")["reason"] == "no worker could be kept running"
     switch.unlink()
     assert isinstance(server.scale(1), Scaled)
