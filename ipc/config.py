@@ -206,10 +206,10 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         Meta(
             ge=0,
             description="seconds a step should take while prompts are computed: they are cut into chunks of what this "
-            "machine does in it, 64 tokens at least; less keeps decoding smooth and first tokens early, more saves a "
+            "machine does in it, 128 tokens at least; less keeps decoding smooth and first tokens early, more saves a "
             "little overhead; 0: always max-num-batched-tokens",
         ),
-    ] = 0.25
+    ] = 0.5
     max_waiting_tokens: Annotated[
         int, Meta(ge=1, description="tokens that may wait per model before new requests get 429 with Retry-After")
     ] = 1_000_000

@@ -7,7 +7,8 @@ machine's rate already, so larger steps gain next to nothing.
 
 from dataclasses import dataclass, field
 
-FEWEST_TOKENS = 64  # below, a step mostly reads weights, and prefill would take several times as long
+FEWEST_TOKENS = 128  # below, products run under the machine's rate, and prefill would take longer in all
+TELLING_TOKENS = 64  # steps of fewer say nothing about prefill
 ROUND_TO = 32  # kernels like full tiles of rows
 NEWEST = 0.3  # weight of the newest step in the rate
 
@@ -20,8 +21,8 @@ class StepPace:
     _seconds_per_token: dict[int, float] = field(default_factory=dict)
 
     def saw(self, model: int, num_tokens: int, seconds: float) -> None:
-        """A step took so long. Short ones say nothing about prefill."""
-        if num_tokens < FEWEST_TOKENS:
+        """A step took so long."""
+        if num_tokens < TELLING_TOKENS:
             return
         cost = seconds / num_tokens
         usual = self._seconds_per_token.get(model, cost)

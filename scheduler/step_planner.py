@@ -53,7 +53,7 @@ def plan_generate(
     decoding = _decode_rows(ledger, np.flatnonzero(due & (ledger.to_plan == 1)), budget)
     rows += decoding
     counts += [1] * len(decoding)
-    budget.pace_prefill(FEWEST_TOKENS)
+    budget.pace_prefill(FEWEST_TOKENS if rows else 2 * FEWEST_TOKENS)  # with nobody's next token waiting for it
     prefills = np.flatnonzero(due & (ledger.to_plan > 1))
     paid = ledger.shares.paid[ledger.tenant[prefills]]
     for slot in prefills[np.lexsort((ledger.order[prefills], paid))].tolist():

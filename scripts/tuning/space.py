@@ -9,7 +9,7 @@ from scripts.tuning.candidate import DEFAULTS, Candidate, Value
 Sweep = Literal["step-time", "batched-tokens", "cores", "streams", "frontends", "block-size"]
 SWEEPS: tuple[Sweep, ...] = ("step-time", "batched-tokens", "cores", "streams", "frontends", "block-size")
 USUAL_SWEEPS: tuple[Sweep, ...] = SWEEPS[:5]  # a page's size has never mattered by more than the noise
-STEP_TIMES = (0.06, 0.125, 0.25, 0.5, 1.0)  # seconds
+STEP_TIMES = (0.125, 0.25, 0.5, 1.0, 2.0)  # seconds
 BATCHED_TOKENS = (64, 128, 256, 512, 1024, 2048, 4096)
 BLOCK_SIZES = (8, 16, 32, 64)
 STREAM_SHARES = (4, 2)  # of the streams that are open at once, these fractions run and the others wait
