@@ -1,10 +1,11 @@
 """Where a decoder's step goes: one model in this process, columns in, results out, stage by stage.
 
-    python benchmarks/decode_step.py [--steps 1,8,32,p128,p512] [--context 160] [--threads 2] [--compare] [--model DIR]
+    python benchmarks/decode_step.py [--steps 1,8,32,p128,p512,8+128] [--context 160] [--threads 2] [--compare] [--model DIR]
 
-A number is a step that decodes so many streams, pN one that reads a prompt of N tokens. Stages are what products with
-weights, attention (with norms of queries and keys, rotary embedding, writing to pages), elementwise kernels, logits and
-the drawing of tokens take; "rest" is Python and torch around them. The floor is the larger of the bytes a step must
+A number is a step that decodes so many streams, pN one that reads a prompt of N tokens, M+N does both. Stages are what
+products with weights, attention of single tokens (with everybody's norms of queries and keys, rotary embedding, writing
+to pages), prompts' attention, elementwise kernels, logits and the drawing of tokens take in the fastest round; "rest"
+is Python and torch around them. The floor is the larger of the bytes a step must
 read (weights, keys, values) over --bandwidth and its products' operations over --rate. --compare lets transformers'
 modules on linear layers of the same kind take turns with our layers.
 """
@@ -12,10 +13,11 @@ modules on linear layers of the same kind take turns with our layers.
 import argparse
 import importlib
 import os
+import statistics
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +47,7 @@ decoder_module: Any = importlib.import_module("workers.decoder")
 load_module: Any = importlib.import_module("workers.load_model")
 lean_decoder: Any = importlib.import_module("workers.lean.lean_decoder")
 attention: Any = importlib.import_module("workers.lean.attention")
+prefill: Any = importlib.import_module("workers.lean.prefill")
 QWEN3: dict[str, Any] = {
     "vocab_size": 32768,
     "hidden_size": 1024,
@@ -87,17 +90,25 @@ def open_decoder(card: ModelCard, weights: memoryview, kv: memoryview) -> Decode
     return decoder
 
 
+def lengths_of(step: str, context: int) -> tuple[list[int], list[int]]:
+    """Each row's first position and new tokens."""
+    decoding, _, prompt = step.rpartition("+") if "+" in step else ("", "", step)
+    if prompt.startswith("p") or decoding:
+        singles, chunk = int(decoding or 0), int(prompt.removeprefix("p"))
+        return [context - 1] * singles + [0], [1] * singles + [chunk]
+    return [context - 1] * int(step), [1] * int(step)
+
+
 def make_columns(card: ModelCard, step: str, context: int) -> StepColumns:
-    """A greedy step: "8" decodes 8 streams of `context` tokens, "p128" reads a prompt of 128."""
-    rows, new = (1, int(step[1:])) if step.startswith("p") else (int(step), 1)
-    start = 0 if step.startswith("p") else context - 1
-    width = -(-(start + new) // card.block_size)
-    shape = StepShape(StepKind.GENERATE, rows, rows * new, width)
+    """A greedy step; those who decode have `context` tokens."""
+    starts, new = lengths_of(step, context)
+    rows, width = len(new), -(-max(start + count for start, count in zip(starts, new, strict=True)) // card.block_size)
+    shape = StepShape(StepKind.GENERATE, rows, sum(new), width)
     columns = write_header(memoryview(bytearray(step_bytes(shape))), StepHeader(0, 0, 0, shape))
-    columns.num_new[:], columns.start[:], columns.slot[:] = new, start, range(rows)
+    columns.num_new[:], columns.start[:], columns.slot[:] = new, starts, range(rows)
     columns.flags[:], columns.top_p[:], columns.num_logprobs[:] = RowFlag.SAMPLE, 1.0, -1
     source = torch.Generator().manual_seed(1)
-    columns.token_ids[:] = torch.randint(3, card.vocab_size, (rows * new,), generator=source).numpy()
+    columns.token_ids[:] = torch.randint(3, card.vocab_size, (sum(new),), generator=source).numpy()
     pages = torch.randperm(card.num_pages, generator=source)[: rows * width]
     columns.block_tables[:] = pages.view(rows, width).numpy()
     return columns
@@ -115,7 +126,7 @@ class Stopwatch:
         def run(function: int, job: int, threads: int) -> None:
             self.timed(names[function], self._run)(function, job, threads)
 
-        self._kernels = [(lean_decoder, run), (attention, run)]
+        self._kernels = [(lean_decoder, run), (attention, run), (prefill, self.timed("prompts", self._run))]
         lean._products = [tuple(self.timed("products", product) for product in layer) for layer in lean._products]
         lean._head = self.timed("logits", lean._head)
         self._chunk, self._draw = attention.attend_chunk, decoder_module.draw_greedy
@@ -137,19 +148,21 @@ class Stopwatch:
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        lean_decoder.run_kernel = attention.run_kernel = self._run
+        lean_decoder.run_kernel = attention.run_kernel = prefill.run_kernel = self._run
         attention.attend_chunk = self._chunk
         decoder_module.draw_greedy = self._draw
 
 
 @dataclass
 class Best:
-    """The fastest round of a step."""
+    """The fastest round of a step, and how long all took."""
 
     seconds: float = float("inf")
     stages: Stages | None = None
+    rounds: list[float] = field(default_factory=list)
 
     def take(self, seconds: float, stages: Stages | None = None) -> None:
+        self.rounds.append(seconds)
         if seconds < self.seconds:
             self.seconds, self.stages = seconds, stages
 
@@ -164,24 +177,24 @@ def run_timed(decoder: Decoder, columns: StepColumns) -> float:
 def floor_s(card: ModelCard, step: str, context: int, options: argparse.Namespace) -> float:
     """What the machine's memory or arithmetic allows at best."""
     width = 2 if card.dtype == "bfloat16" else 4
-    rows = 1 if step.startswith("p") else int(step)
-    tokens = int(step[1:]) if step.startswith("p") else rows
+    starts, new = lengths_of(step, context)
     per_token = sum(layer.num_kv_heads * (layer.key_dim + layer.value_dim) for layer in card.kv_layers) * width
-    read = card.num_parameters * width + (0 if step.startswith("p") else rows * context * per_token)
-    return float(max(read / options.bandwidth, 2 * card.num_parameters * tokens / options.rate) / 1e9)
+    read = card.num_parameters * width + sum(starts) * per_token
+    return float(max(read / options.bandwidth, 2 * card.num_parameters * sum(new) / options.rate) / 1e9)
 
 
 def show(step: str, best: Best, floor: float, modules: Best | None) -> None:
     said = "  ".join(f"{name} {seconds * 1e3:.2f}" for name, seconds in (best.stages or {}).items())
     rest = best.seconds - sum((best.stages or {}).values())
-    line = f"{step:>5}: {best.seconds * 1e3:7.1f} ms, floor {floor * 1e3:5.1f} | {said}  rest {rest * 1e3:.2f}"
+    usual = statistics.median(best.rounds[1:])
+    line = f"{step:>5}: {best.seconds * 1e3:7.1f} ms, median {usual * 1e3:.1f}, floor {floor * 1e3:5.1f} | {said}  rest {rest * 1e3:.2f}"
     print(line + (f" | modules {modules.seconds * 1e3:.1f}" if modules else ""), flush=True)
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a decoder's folder; default: a random one of the Qwen3-0.6B shape")
-    parser.add_argument("--steps", default="1,8,32,p128,p512")
+    parser.add_argument("--steps", default="1,8,32,p128,p512,8+128")
     parser.add_argument("--context", type=int, default=160)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--rounds", type=int, default=ROUNDS)

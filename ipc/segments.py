@@ -16,6 +16,7 @@ from ipc.memory_available import memory_available
 
 MFD_NOEXEC_SEAL = 0x0008  # linux/memfd.h: the memory can never be executed; some systems demand it
 F_SEAL_FUTURE_WRITE = 0x0010  # linux/fcntl.h; Python's fcntl module names it only from 3.13 on
+MADV_POPULATE_READ = 22  # linux/mman.h, kernel 5.14 and later
 MADV_COLLAPSE = 25  # linux/mman.h, kernel 6.1 and later
 FIXED_SIZE = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW
 
@@ -99,6 +100,19 @@ class Segment:
         """
         try:
             self._map.madvise(MADV_COLLAPSE)
+        except OSError:
+            return False
+        return True
+
+    def fault_in(self, start: int, length: int) -> bool:
+        """Bring a part, from a multiple of the system's page size on, into this mapping, so that its first use takes no
+        page faults: they cost ten times as much one by one, with several threads. About 0.1 s a GB; 0.7 s the first
+        time after creation, when the kernel clears it.
+
+        False: this kernel cannot.
+        """
+        try:
+            self._map.madvise(MADV_POPULATE_READ, start, min(length, self.size - start))
         except OSError:
             return False
         return True

@@ -77,9 +77,10 @@ class Worker:
     def run(self) -> int:
         """Until Stop; returns the exit status. Raises LinkClosed when the supervisor is gone."""
         while not self._stopped:
-            if not self._run_next_step():
+            is_busy = self._run_next_step() or self._pools.fault_in_next()
+            if not is_busy:
                 self._wait()
-            self._take_control_message(0.0 if self._link is not None else IDLE_S)
+            self._take_control_message(0.0 if is_busy or self._link is not None else IDLE_S)
         if self._link is not None:
             self._link.close()
         return 0
