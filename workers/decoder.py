@@ -211,8 +211,8 @@ class Decoder:
     def _on_device(self, batch: GenerateBatch, pages: list[LayerPages]) -> torch.Tensor:
         """`_forward` of a batch that lies where the model does."""
         if self._lean is not None:
-            states = self._lean.states(batch.token_ids[0], batch.position_ids[0], pages, batch.attention)
-            return self._lean.logits(states[batch.sample_tokens])
+            tokens, positions = batch.token_ids[0], batch.position_ids[0]
+            return self._lean.logits(self._lean.states(tokens, positions, pages, batch.attention, batch.sample_tokens))
         self._plan, self._pages = batch.attention, pages
         try:
             output: Any = self._model(

@@ -70,28 +70,55 @@ class LeanDecoder:
         self._gate_jobs = Jobs(GATE, 1)
 
     def states(
-        self, token_ids: torch.Tensor, position_ids: torch.Tensor, pages: list[LayerPages], plan: AttentionPlan
+        self,
+        token_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        pages: list[LayerPages],
+        plan: AttentionPlan,
+        wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """[tokens, hidden]: what `logits` takes, valid until the next call; keys and values are in their pages.
+        """[wanted tokens, hidden]: what `logits` takes, valid until the next call; keys and values are in their pages.
 
-        token_ids and position_ids int64 [tokens].
+        token_ids and position_ids int64 [tokens]; wanted int64, ascending, without repetition; None: all tokens.
         """
-        if self._kept is not None:
-            return self._kept
+        if self._keeps:
+            if self._kept is None:
+                self._kept = self._compute(token_ids, position_ids, pages, plan, None)
+            return self._kept if wanted is None else self._kept[wanted]
+        return self._compute(token_ids, position_ids, pages, plan, wanted)
+
+    def _compute(
+        self,
+        token_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        pages: list[LayerPages],
+        plan: AttentionPlan,
+        wanted: torch.Tensor | None,
+    ) -> torch.Tensor:
         numbers = self._numbers or self._prepare()
         count, threads = len(token_ids), torch.get_num_threads()
-        small = 1 if count * self._width < SERIAL_BELOW else threads
-        hidden, normed = self._begin(token_ids, numbers), self._normed.rows(count)
-        self._norm_jobs.set_all(next=0, rows=count, hidden=hidden.data_ptr(), normed=normed.data_ptr())
+        hidden = self._begin(token_ids, numbers)
+        normed, small = self._begin_rows(hidden, threads)
         self._attention.begin(plan, self._rotary.tables(position_ids), pages, threads)
         self._run_norm(0, None, small)
         for index, (qkv, output, gate_up, down) in enumerate(self._products):
             attended = self._attention.run(index, normed, qkv)
+            if index == len(self._products) - 1 and wanted is not None and len(wanted) < count:
+                # nothing of the others is needed any more but their keys and values
+                hidden, attended = hidden[wanted], attended[wanted]
+                if not len(wanted):
+                    return hidden
+                normed, small = self._begin_rows(hidden, threads)
             self._run_norm(2 * index + 1, output(attended), small)
-            gated = self._run_gate(gate_up(normed), count, small)
+            gated = self._run_gate(gate_up(normed), len(hidden), small)
             self._run_norm(2 * index + 2, down(gated), small)
-        self._kept = hidden if self._keeps else None
         return hidden
+
+    def _begin_rows(self, hidden: torch.Tensor, threads: int) -> tuple[torch.Tensor, int]:
+        """Norms add to `hidden` from now on; where they leave the normed rows, and how many threads they take."""
+        normed = self._normed.rows(len(hidden))
+        self._norm_jobs.set_all(next=0, rows=len(hidden), hidden=hidden.data_ptr(), normed=normed.data_ptr())
+        return normed, 1 if len(hidden) * self._width < SERIAL_BELOW else threads
 
     @contextmanager
     def states_once(self) -> Iterator[None]:

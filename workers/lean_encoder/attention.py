@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from workers.lean.jobs import Jobs
 from workers.lean.openmp import run_kernel
 from workers.lean_encoder.attention_kernel import attend_bfloat16, scratch_bytes
-from workers.lean_encoder.dot_tile import TILE_COLUMNS, has_products
+from workers.lean.bfloat16_products import has_products
+from workers.lean.dot_tile import TILE_COLUMNS
 from workers.lean_encoder.jobs import ATTEND
 
 

@@ -1,9 +1,9 @@
-"""Products of one or two rows with a packed bfloat16 weight, at the speed of memory.
+"""Products of up to some dozens of rows with a packed bfloat16 weight, at the speed of memory or of the processor.
 
-oneDNN reads packed weights at two thirds of what memory gives when there is a row or two. The kernel here walks the
-same packed blocks once, in order, with float32 sums. It knows one order of oneDNN's, the one it takes on CPUs with
-AVX-512 ("AB16b64a2b": blocks of 64 outputs and 32 inputs, in them pairs of inputs for each output); where packing gives
-another, these products stay oneDNN's.
+oneDNN reads packed weights at two thirds of what memory gives for a few rows: the processor's own look-ahead ends with
+every page of memory. The kernel here walks the same packed blocks once, in order, and asks for memory ahead; sums are
+float32. It knows one order of oneDNN's, the one it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64 outputs and
+32 inputs, in them pairs of inputs for each output); where packing gives another, these products stay oneDNN's.
 """
 
 import ctypes
@@ -14,11 +14,15 @@ import numba
 import numpy as np
 import torch
 
+from workers.lean.bfloat16_products import has_products
 from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
 from workers.lean.openmp import run_kernel
+from workers.lean.row_tile import passes_of, row_tile
 
-MOST_ROWS = 2  # from three on oneDNN is as fast
+MOST_ROWS = 24  # above, oneDNN is as fast
 _OUTPUTS, _INPUTS = 64, 32  # of a block
+_CHUNK = 64  # rows of pairs that all tiles multiply before the next: 16 KiB of weights stay in the nearest cache
+_ROW_BYTES = _OUTPUTS * 4
 _JOB = np.dtype(
     [
         ("next", np.int64),  # the counter threads take blocks of outputs from; 0 before a call
@@ -29,67 +33,66 @@ _JOB = np.dtype(
         ("weight", np.uintp),  # bfloat16, packed
         ("bias", np.uintp),  # bfloat16 [out_features]; 0: none
         ("outputs", np.uintp),  # bfloat16 [rows, out_features]
+        ("passes", np.uintp),  # int64 [num_passes, 4], see `passes_of`
+        ("num_passes", np.int64),
     ],
     align=True,
 )
 
 
 @numba.njit(**INNER)
-def _one_row(pairs: Any, wide: Any, sums: Any) -> None:
-    for o in range(_OUTPUTS):
-        sums[0, o] = np.float32(0.0)
-    for k in range(pairs.shape[0]):
-        even, odd = wide[0, 2 * k], wide[0, 2 * k + 1]
-        for o in range(_OUTPUTS):
-            pair = pairs[k, o]
-            low = np.uint32(pair << np.uint32(16)).view(np.float32)
-            high = np.uint32(pair & np.uint32(0xFFFF0000)).view(np.float32)
-            sums[0, o] += even * low + odd * high
-
-
-@numba.njit(**INNER)
-def _two_rows(pairs: Any, wide: Any, sums: Any) -> None:
-    for o in range(_OUTPUTS):
-        sums[0, o] = np.float32(0.0)
-        sums[1, o] = np.float32(0.0)
-    for k in range(pairs.shape[0]):
-        even, odd = wide[0, 2 * k], wide[0, 2 * k + 1]
-        other_even, other_odd = wide[1, 2 * k], wide[1, 2 * k + 1]
-        for o in range(_OUTPUTS):
-            pair = pairs[k, o]
-            low = np.uint32(pair << np.uint32(16)).view(np.float32)
-            high = np.uint32(pair & np.uint32(0xFFFF0000)).view(np.float32)
-            sums[0, o] += even * low + odd * high
-            sums[1, o] += other_even * low + other_odd * high
+def _multiply_block(job: Any, block: Any, following: Any, sums: Any) -> None:
+    """Rows times one block of outputs, to sums float32 [rows, outputs]; `following` is this thread's next block."""
+    depth = job.in_features // 2
+    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
+    weight = job.weight + np.uintp(block * depth * _ROW_BYTES)
+    after = job.weight + np.uintp(following * depth * _ROW_BYTES)
+    sums[:] = np.float32(0.0)
+    for start in range(0, depth, _CHUNK):
+        end = min(start + _CHUNK, depth)
+        ahead = weight + np.uintp(end * _ROW_BYTES) if end < depth else after
+        for index in range(job.num_passes):
+            first, rows, line, lines = passes[index, 0], passes[index, 1], passes[index, 2], passes[index, 3]
+            inputs = job.inputs + np.uintp((first * job.in_features + 2 * start) * 2)
+            row_tile(
+                rows,
+                lines,
+                inputs,
+                2 * job.in_features,
+                weight + np.uintp(start * _ROW_BYTES),
+                ahead + np.uintp(line * 64),
+                end - start,
+                np.uintp(sums[index].ctypes.data),
+            )
 
 
 @kernel
 def _multiply(job_at: Any) -> None:
     record = numba.carray(job_at, 1, _JOB)
     job, ticket_at = record[0], record.ctypes.data
-    rows, inputs, outputs = job.rows, job.in_features, job.out_features
-    given = numba.carray(pointer_to(job.inputs), (rows, inputs), np.uint16)
+    rows, outputs = job.rows, job.out_features
     result = numba.carray(pointer_to(job.outputs), (rows, outputs), np.uint16)
     bias = numba.carray(pointer_to(job.bias), (outputs,), np.uint16)
-    blocks = numba.carray(pointer_to(job.weight), (outputs // _OUTPUTS, inputs // 2, _OUTPUTS), np.uint32)
-    wide = np.empty((rows, inputs), np.float32)
-    for row in range(rows):
-        for i in range(inputs):
-            wide[row, i] = load(given[row], i)
-    sums = np.empty((2, _OUTPUTS), np.float32)
-    while True:
-        block = take_ticket(ticket_at)
-        if block >= outputs // _OUTPUTS:
-            break
-        if rows == 1:
-            _one_row(blocks[block], wide, sums)
-        else:
-            _two_rows(blocks[block], wide, sums)
-        for row in range(rows):
-            for o in range(_OUTPUTS):
-                at = block * _OUTPUTS + o
-                added = load(bias, at) if job.bias != 0 else np.float32(0.0)
-                store(result[row], at, sums[row, o] + added)
+    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
+    sums = np.empty((job.num_passes, passes[0, 1], _OUTPUTS), np.float32)
+    count = outputs // _OUTPUTS
+    block = take_ticket(ticket_at)
+    while block < count:
+        following = take_ticket(ticket_at)
+        _multiply_block(job, block, min(following, count - 1), sums)
+        for index in range(job.num_passes):
+            for r in range(passes[index, 1]):
+                row = passes[index, 0] + r
+                for o in range(_OUTPUTS):
+                    at = block * _OUTPUTS + o
+                    added = load(bias, at) if job.bias != 0 else np.float32(0.0)
+                    store(result[row], at, sums[index, r, o] + added)
+        block = following
+
+
+@functools.cache
+def _passes(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    return np.array(passes_of(count), np.int64)
 
 
 class FewRows:
@@ -115,7 +118,9 @@ class FewRows:
         """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_ROWS."""
         result = rows.new_empty(len(rows), self._out_features)
         record = self._job[0]
+        passes = _passes(len(rows))
         record["next"], record["rows"] = 0, len(rows)
+        record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
         record["inputs"], record["outputs"] = rows.data_ptr(), result.data_ptr()
         run_kernel(_multiply(), self._address, torch.get_num_threads())
         return result
@@ -123,7 +128,8 @@ class FewRows:
 
 def is_possible(out_features: int, in_features: int) -> bool:
     """The kernel can walk weights of this shape, packed on this machine. Packs a small one to see, once."""
-    return out_features % _OUTPUTS == 0 and in_features % _INPUTS == 0 and _is_known_order()
+    is_whole = out_features % _OUTPUTS == 0 and in_features % _INPUTS == 0
+    return is_whole and has_products() and _is_known_order()
 
 
 @functools.cache

@@ -12,9 +12,11 @@ from pathlib import Path
 _WORKERS = Path(__file__).resolve().parent.parent
 # Files that kernels of other files are made of.
 SHARED = (
+    "lean/bfloat16_products.py",
     "lean/compiled.py",
+    "lean/dot_tile.py",
     "lean/jobs.py",
-    "lean_encoder/dot_tile.py",
+    "lean/row_tile.py",
     "lean_encoder/jobs.py",
     "linear/vnni.py",
     "linear/vnni_int4.py",

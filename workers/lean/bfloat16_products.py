@@ -1,0 +1,52 @@
+"""What kernels multiply bfloat16 numbers with: the processor's own instruction, pieces of code around it."""
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from llvmlite import ir
+
+LANES = 16  # float32 numbers of a vector
+CPU_FLAG = "avx512_bf16"  # what a processor must have for this
+
+
+@functools.cache
+def has_products() -> bool:
+    """The processor multiplies pairs of bfloat16 numbers and adds them to float32 sums, 16 at once."""
+    cpuinfo = Path("/proc/cpuinfo")
+    return cpuinfo.exists() and CPU_FLAG in cpuinfo.read_text().split()
+
+
+class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types
+    """llvmlite has no name for it."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _BFloat)
+
+    def __hash__(self) -> int:
+        return hash("bfloat")
+
+
+INT, WORD = ir.IntType(64), ir.IntType(32)
+WORDS, SUMS, PAIRS = ir.VectorType(WORD, LANES), ir.VectorType(ir.FloatType(), LANES), ir.VectorType(_BFloat(), 32)
+
+
+def declare_product(builder: Any) -> Any:
+    """The function of (SUMS, PAIRS, PAIRS) that gives the sums with each lane's two products added."""
+    name = "llvm.x86.avx512bf16.dpbf16ps.512"
+    return builder.module.declare_intrinsic(name, fnty=ir.FunctionType(SUMS, [SUMS, PAIRS, PAIRS]))
+
+
+def load_at(builder: Any, address: Any, offset: int, kind: Any) -> Any:
+    """A value of the kind, `offset` bytes from the address on."""
+    return builder.load(builder.inttoptr(builder.add(address, INT(offset)), kind.as_pointer()), align=4)
+
+
+def in_every_lane(builder: Any, word: Any) -> Any:
+    """The word sixteen times, as PAIRS."""
+    one = builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, WORD(0))
+    lanes = ir.Constant(ir.VectorType(WORD, LANES), [0] * LANES)
+    return builder.bitcast(builder.shuffle_vector(one, ir.Constant(WORDS, ir.Undefined), lanes), PAIRS)
