@@ -1,6 +1,6 @@
 """Where a decoder's step goes: one model in this process, columns in, results out, stage by stage.
 
-    python benchmarks/decode_step.py [--steps 1,8,32,p128,p512,8+128] [--context 160] [--threads 2] [--compare] [--model DIR]
+    python benchmarks/decode_step.py [--steps 1,8,32,p128,p512,8+128] [--context 160] [--compare] [--model DIR]
 
 A number is a step that decodes so many streams, pN one that reads a prompt of N tokens, M+N does both. Stages are what
 products with weights, attention of single tokens (with everybody's norms of queries and keys, rotary embedding, writing
@@ -187,7 +187,8 @@ def show(step: str, best: Best, floor: float, modules: Best | None) -> None:
     said = "  ".join(f"{name} {seconds * 1e3:.2f}" for name, seconds in (best.stages or {}).items())
     rest = best.seconds - sum((best.stages or {}).values())
     usual = statistics.median(best.rounds[1:])
-    line = f"{step:>5}: {best.seconds * 1e3:7.1f} ms, median {usual * 1e3:.1f}, floor {floor * 1e3:5.1f} | {said}  rest {rest * 1e3:.2f}"
+    line = f"{step:>5}: {best.seconds * 1e3:7.1f} ms, median {usual * 1e3:.1f}, floor {floor * 1e3:5.1f} | {said}"
+    line += f"  rest {rest * 1e3:.2f}"
     print(line + (f" | modules {modules.seconds * 1e3:.1f}" if modules else ""), flush=True)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from llvmlite import ir
+from numba.core import cgutils
 
 LANES = 16  # float32 numbers of a vector
 CPU_FLAG = "avx512_bf16"  # what a processor must have for this
@@ -50,3 +51,11 @@ def in_every_lane(builder: Any, word: Any) -> Any:
     one = builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, WORD(0))
     lanes = ir.Constant(ir.VectorType(WORD, LANES), [0] * LANES)
     return builder.bitcast(builder.shuffle_vector(one, ir.Constant(WORDS, ir.Undefined), lanes), PAIRS)
+
+
+def ask_for(builder: Any, address: Any) -> None:
+    """Bring the cache line at the address near, whatever address that is. Into the second cache: the first has no room
+    for what comes later, and lines on their way there hold up those that are wanted now."""
+    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, WORD, WORD, WORD])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    builder.call(function, [builder.inttoptr(address, cgutils.voidptr_t), WORD(0), WORD(2), WORD(1)])

@@ -4,11 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from workers.lean.bfloat16_products import has_products
+from workers.lean.dot_tile import TILE_COLUMNS
 from workers.lean.jobs import PREFILL, Jobs
 from workers.lean.openmp import run_kernel
 from workers.lean.prefill_kernel import prefill_bfloat16, scratch_bytes
-from workers.lean.bfloat16_products import has_products
-from workers.lean.dot_tile import TILE_COLUMNS
 from workers.paged_attention.interface import LayerArguments, LayerPages, PrefillRow
 
 _LINE = 64  # bytes of memory that come at once

@@ -11,8 +11,8 @@ import numba
 import numpy as np
 
 from workers.lean.compiled import INNER, exponential, kernel, largest, pointer_to, sigmoid, store, take_ticket
-from workers.lean.jobs import PREFILL, offset_of
 from workers.lean.dot_tile import TILE_COLUMNS, TILE_ROWS, dot_tile
+from workers.lean.jobs import PREFILL, offset_of
 
 _NEXT_SCRATCH = offset_of(PREFILL, "next_scratch")
 _WORD = 4  # bytes of a pair of bfloat16 numbers, or of a float32

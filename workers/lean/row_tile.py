@@ -2,12 +2,21 @@
 
 from typing import Any
 
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.extending import intrinsic
 
-from workers.lean.bfloat16_products import INT, LANES, PAIRS, SUMS, WORD, WORDS, declare_product, in_every_lane, load_at
+from workers.lean.bfloat16_products import (
+    INT,
+    LANES,
+    PAIRS,
+    SUMS,
+    WORD,
+    WORDS,
+    ask_for,
+    declare_product,
+    in_every_lane,
+    load_at,
+)
 
 MOST_TILE_ROWS = 6  # with COLUMNS: 24 of the 32 vector registers hold sums
 COLUMNS = 64
@@ -60,7 +69,9 @@ def row_tile(
     return types.none(word, word, types.uintp, word, types.uintp, types.uintp, word, types.uintp), generate
 
 
-def _generate(builder: Any, rows: int, lines: int, a: Any, a_stride: Any, b: Any, ahead: Any, depth: Any, c: Any) -> None:
+def _generate(
+    builder: Any, rows: int, lines: int, a: Any, a_stride: Any, b: Any, ahead: Any, depth: Any, c: Any
+) -> None:
     product = declare_product(builder)
     before, loop, after = builder.block, builder.append_basic_block("depth"), builder.append_basic_block("stored")
     places = [[_vector_at(builder, c, r * _ROW_BYTES + _LINE_BYTES * j) for j in range(_VECTORS)] for r in range(rows)]
@@ -73,7 +84,7 @@ def _generate(builder: Any, rows: int, lines: int, a: Any, a_stride: Any, b: Any
     sums = [[builder.phi(SUMS) for _ in range(_VECTORS)] for _ in range(rows)]
     offset = builder.mul(index, INT(_ROW_BYTES))
     for line in range(lines):
-        _prefetch(builder, builder.add(builder.add(ahead, offset), INT(line * _LINE_BYTES)))
+        ask_for(builder, builder.add(builder.add(ahead, offset), INT(line * _LINE_BYTES)))
     row_at = builder.add(b, offset)
     columns = [builder.bitcast(load_at(builder, row_at, _LINE_BYTES * j, WORDS), PAIRS) for j in range(_VECTORS)]
     pair_at = builder.shl(index, INT(2))
@@ -93,9 +104,3 @@ def _generate(builder: Any, rows: int, lines: int, a: Any, a_stride: Any, b: Any
 
 def _vector_at(builder: Any, address: Any, offset: int) -> Any:
     return builder.inttoptr(builder.add(address, INT(offset)), SUMS.as_pointer())
-
-
-def _prefetch(builder: Any, address: Any) -> None:
-    kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, WORD, WORD, WORD])
-    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-    builder.call(function, [builder.inttoptr(address, cgutils.voidptr_t), WORD(0), WORD(2), WORD(1)])

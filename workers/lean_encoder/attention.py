@@ -6,11 +6,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from workers.lean.bfloat16_products import has_products
+from workers.lean.dot_tile import TILE_COLUMNS
 from workers.lean.jobs import Jobs
 from workers.lean.openmp import run_kernel
 from workers.lean_encoder.attention_kernel import attend_bfloat16, scratch_bytes
-from workers.lean.bfloat16_products import has_products
-from workers.lean.dot_tile import TILE_COLUMNS
 from workers.lean_encoder.jobs import ATTEND
 
 

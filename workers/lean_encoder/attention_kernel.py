@@ -8,8 +8,8 @@ import numba
 import numpy as np
 
 from workers.lean.compiled import INNER, exponential, kernel, largest, pointer_to, store, take_ticket
-from workers.lean.jobs import offset_of
 from workers.lean.dot_tile import TILE_COLUMNS, TILE_ROWS, dot_tile
+from workers.lean.jobs import offset_of
 from workers.lean_encoder.jobs import ATTEND
 
 _NEXT_SCRATCH = offset_of(ATTEND, "next_scratch")

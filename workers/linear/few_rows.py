@@ -1,4 +1,4 @@
-"""Products of up to some dozens of rows with a packed bfloat16 weight, at the speed of memory or of the processor.
+"""Products of up to two dozen rows with a packed bfloat16 weight, at the speed of memory or of the processor.
 
 oneDNN reads packed weights at two thirds of what memory gives for a few rows: the processor's own look-ahead ends with
 every page of memory. The kernel here walks the same packed blocks once, in order, and asks for memory ahead; sums are
