@@ -47,10 +47,10 @@ def load_at(builder: Any, address: Any, offset: int, kind: Any) -> Any:
 
 
 def in_every_lane(builder: Any, word: Any) -> Any:
-    """The word sixteen times, as PAIRS."""
+    """The word sixteen times, as WORDS."""
     one = builder.insert_element(ir.Constant(WORDS, ir.Undefined), word, WORD(0))
     lanes = ir.Constant(ir.VectorType(WORD, LANES), [0] * LANES)
-    return builder.bitcast(builder.shuffle_vector(one, ir.Constant(WORDS, ir.Undefined), lanes), PAIRS)
+    return builder.shuffle_vector(one, ir.Constant(WORDS, ir.Undefined), lanes)
 
 
 def ask_for(builder: Any, address: Any) -> None:

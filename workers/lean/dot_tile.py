@@ -45,7 +45,8 @@ def _generate(builder: Any, a: Any, a_stride: Any, b: Any, b_stride: Any, depth:
     ]
     place = builder.add(a, builder.shl(index, INT(2)))
     for r, row in enumerate(sums):
-        pair = in_every_lane(builder, load_at(builder, builder.add(place, builder.mul(a_stride, INT(r))), 0, WORD))
+        word = load_at(builder, builder.add(place, builder.mul(a_stride, INT(r))), 0, WORD)
+        pair = builder.bitcast(in_every_lane(builder, word), PAIRS)
         for j, total in enumerate(row):
             total.add_incoming(ir.Constant(SUMS, [0.0] * LANES), before)
             total.add_incoming(builder.call(product, [total, pair, columns[j]]), loop)

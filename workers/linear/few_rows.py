@@ -17,12 +17,10 @@ import torch
 from workers.lean.bfloat16_products import has_products
 from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
 from workers.lean.openmp import run_kernel
-from workers.lean.row_tile import passes_of, row_tile
+from workers.linear.row_tile import CHUNK, LINE_BYTES, ROW_BYTES, bfloat16_tile, named_passes
 
 MOST_ROWS = 24  # above, oneDNN is as fast
 _OUTPUTS, _INPUTS = 64, 32  # of a block
-_CHUNK = 64  # rows of pairs that all tiles multiply before the next: 16 KiB of weights stay in the nearest cache
-_ROW_BYTES = _OUTPUTS * 4
 _JOB = np.dtype(
     [
         ("next", np.int64),  # the counter threads take blocks of outputs from; 0 before a call
@@ -45,22 +43,22 @@ def _multiply_block(job: Any, block: Any, following: Any, sums: Any) -> None:
     """Rows times one block of outputs, to sums float32 [rows, outputs]; `following` is this thread's next block."""
     depth = job.in_features // 2
     passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
-    weight = job.weight + np.uintp(block * depth * _ROW_BYTES)
-    after = job.weight + np.uintp(following * depth * _ROW_BYTES)
+    weight = job.weight + np.uintp(block * depth * ROW_BYTES)
+    after = job.weight + np.uintp(following * depth * ROW_BYTES)
     sums[:] = np.float32(0.0)
-    for start in range(0, depth, _CHUNK):
-        end = min(start + _CHUNK, depth)
-        ahead = weight + np.uintp(end * _ROW_BYTES) if end < depth else after
+    for start in range(0, depth, CHUNK):
+        end = min(start + CHUNK, depth)
+        ahead = weight + np.uintp(end * ROW_BYTES) if end < depth else after
         for index in range(job.num_passes):
             first, rows, line, lines = passes[index, 0], passes[index, 1], passes[index, 2], passes[index, 3]
             inputs = job.inputs + np.uintp((first * job.in_features + 2 * start) * 2)
-            row_tile(
+            bfloat16_tile(
                 rows,
                 lines,
                 inputs,
                 2 * job.in_features,
-                weight + np.uintp(start * _ROW_BYTES),
-                ahead + np.uintp(line * 64),
+                weight + np.uintp(start * ROW_BYTES),
+                ahead + np.uintp(line * LINE_BYTES),
                 end - start,
                 np.uintp(sums[index].ctypes.data),
             )
@@ -90,11 +88,6 @@ def _multiply(job_at: Any) -> None:
         block = following
 
 
-@functools.cache
-def _passes(count: int) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    return np.array(passes_of(count), np.int64)
-
-
 class FewRows:
     """One packed weight, ready for products of up to MOST_ROWS rows. Used by one thread at a time."""
 
@@ -118,7 +111,7 @@ class FewRows:
         """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_ROWS."""
         result = rows.new_empty(len(rows), self._out_features)
         record = self._job[0]
-        passes = _passes(len(rows))
+        passes = named_passes(len(rows))
         record["next"], record["rows"] = 0, len(rows)
         record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
         record["inputs"], record["outputs"] = rows.data_ptr(), result.data_ptr()

@@ -25,6 +25,7 @@ from workers.linear.int8_layout import (
 from workers.linear.int8_rows import QUANTIZERS, coded_rows
 from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.mkldnn_blob import tensor_on
+from workers.linear.row_tile import named_passes
 
 MOST_FEW_ROWS = 32  # above, oneDNN's product is as fast or faster
 _ZERO_POINT = 128
@@ -79,6 +80,8 @@ class Int8Layer:
         job = self._product[0]
         job["next"], job["rows"], job["output"] = 0, count, result.data_ptr()
         job["codes"], job["row_scales"] = coded_rows.codes.data_ptr(), coded_rows.scales.data_ptr()
+        passes = named_passes(count)
+        job["passes"], job["num_passes"] = passes.ctypes.data, len(passes)
         run_kernel(_MULTIPLY[dtype](), self._product_address, torch.get_num_threads())
         return result
 

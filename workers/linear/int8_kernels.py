@@ -10,7 +10,8 @@ import numba
 import numpy as np
 
 from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
-from workers.linear.vnni import STRIPE, stripe_product
+from workers.linear.row_tile import CHUNK, LINE_BYTES, ROW_BYTES, byte_tile
+from workers.linear.vnni import DEPTH, STRIPE
 
 _ADDRESS, _COUNT = np.uintp, np.int64
 # Fields are 64 bits wide and filled in by their place. The first is the counter threads take their work from.
@@ -28,7 +29,7 @@ PRODUCT = np.dtype(
     [
         ("next", _COUNT),
         ("rows", _COUNT),
-        ("codes", _ADDRESS),  # uint8 [rows up to a multiple of 4, inputs]
+        ("codes", _ADDRESS),  # uint8 [rows, inputs]
         ("row_scales", _ADDRESS),  # float32 [rows]
         ("output", _ADDRESS),  # [rows, outputs]
         ("inputs", _COUNT),
@@ -38,6 +39,8 @@ PRODUCT = np.dtype(
         ("corrections", _ADDRESS),  # int32 [outputs]: minus the sums of an output's weights
         ("scales", _ADDRESS),  # float32 [outputs]
         ("bias", _ADDRESS),  # float32 [outputs]; 0: none
+        ("passes", _ADDRESS),  # int64 [num_passes, 4], see `row_tile.passes_of`
+        ("num_passes", _COUNT),
     ]
 )
 SCALE = np.dtype(
@@ -94,6 +97,31 @@ def _quantize(job: Any, ticket_at: Any, kind: Any) -> None:
 
 
 @numba.njit(**INNER)
+def _multiply_stripe(job: Any, stripe: Any, following: Any, sums: Any) -> None:
+    """Codes times one stripe of weights, to sums int32 [passes, rows, STRIPE]; `following`: this thread's next one."""
+    depth = job.inputs // DEPTH
+    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
+    weight = job.weight + np.uintp(stripe * job.stripe_bytes)
+    after = job.weight + np.uintp(following * job.stripe_bytes)
+    sums[:] = np.int32(0)
+    for start in range(0, depth, CHUNK):
+        end = min(start + CHUNK, depth)
+        ahead = weight + np.uintp(end * ROW_BYTES) if end < depth else after
+        for index in range(job.num_passes):
+            first, rows, line, lines = passes[index, 0], passes[index, 1], passes[index, 2], passes[index, 3]
+            byte_tile(
+                rows,
+                lines,
+                job.codes + np.uintp(first * job.inputs + DEPTH * start),
+                job.inputs,
+                weight + np.uintp(start * ROW_BYTES),
+                ahead + np.uintp(line * LINE_BYTES),
+                end - start,
+                np.uintp(sums[index].ctypes.data),
+            )
+
+
+@numba.njit(**INNER)
 def _multiply(job: Any, ticket_at: Any, kind: Any) -> None:
     outputs = job.outputs
     output = numba.carray(pointer_to(job.output), (job.rows, outputs), kind)
@@ -102,25 +130,23 @@ def _multiply(job: Any, ticket_at: Any, kind: Any) -> None:
     bias = numba.carray(pointer_to(job.bias), (outputs,), np.float32)
     corrections = numba.carray(pointer_to(job.corrections), (outputs,), np.int32)
     has_bias = job.bias != 0
-    sums = np.empty((_ROWS_AT_ONCE, STRIPE), np.int32)
-    sums_at = np.uintp(sums.ctypes.data)
-    while True:
-        stripe = take_ticket(ticket_at)
-        begin = stripe * STRIPE
-        if begin >= outputs:
-            break
-        weight = np.uintp(job.weight + np.uintp(stripe * job.stripe_bytes))
-        end = min(begin + STRIPE, outputs)
-        for first in range(0, job.rows, _ROWS_AT_ONCE):
-            rows = min(_ROWS_AT_ONCE, job.rows - first)
-            codes = np.uintp(job.codes + np.uintp(first * job.inputs))
-            stripe_product(weight, codes, job.inputs, job.inputs, sums_at, rows)
-            for row in range(rows):
-                scale, line, target = row_scales[first + row], sums[row], output[first + row]
+    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
+    sums = np.empty((job.num_passes, passes[0, 1], STRIPE), np.int32)
+    count = (outputs + STRIPE - 1) // STRIPE
+    stripe = take_ticket(ticket_at)
+    while stripe < count:
+        following = take_ticket(ticket_at)
+        _multiply_stripe(job, stripe, min(following, count - 1), sums)
+        begin, end = stripe * STRIPE, min((stripe + 1) * STRIPE, outputs)
+        for index in range(job.num_passes):
+            for r in range(passes[index, 1]):
+                row = passes[index, 0] + r
+                scale, line, target = row_scales[row], sums[index, r], output[row]
                 for i in range(begin, end):
                     total = np.int32(line[i - begin] + np.int32(_ZERO_POINT) * corrections[i])
                     value = np.float32(total) * scales[i] * scale
                     store(target, i, value + bias[i] if has_bias else value)
+        stripe = following
 
 
 @numba.njit(**INNER)

@@ -16,8 +16,8 @@ SHARED = (
     "lean/compiled.py",
     "lean/dot_tile.py",
     "lean/jobs.py",
-    "lean/row_tile.py",
     "lean_encoder/jobs.py",
+    "linear/row_tile.py",
     "linear/vnni.py",
     "linear/vnni_int4.py",
 )

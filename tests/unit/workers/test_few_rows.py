@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from workers.lean.row_tile import LINES, passes_of
 from workers.linear.few_rows import MOST_ROWS, FewRows, is_possible
 from workers.linear.mkldnn_blob import blob_obstacle
 
@@ -44,10 +43,3 @@ def test_a_broken_row_breaks_no_other() -> None:
 @pytest.mark.parametrize(("out_features", "in_features"), [(65, 32), (64, 33), (1, 32)])
 def test_other_shapes_stay_onednn_s(out_features: int, in_features: int) -> None:
     assert not is_possible(out_features, in_features)
-
-
-@pytest.mark.parametrize("count", range(1, MOST_ROWS + 1))
-def test_tiles_cover_all_rows_and_ask_for_each_line_once(count: int) -> None:
-    passes = passes_of(count)
-    assert {first + r for first, rows, _, _ in passes for r in range(rows)} == set(range(count))
-    assert [line for *_, first, lines in passes for line in range(first, first + lines)] == list(range(LINES))
