@@ -25,7 +25,7 @@ from workers.linear.vnni import multiply_add
 MOST_TILE_ROWS = 6  # with COLUMNS: 24 of the 32 vector registers hold sums
 COLUMNS = 64
 LINES = 4  # cache lines of a row of weights
-CHUNK = 64  # rows of weights that all tiles multiply before the next: 16 KiB stay in the nearest cache
+CHUNK = 128  # rows of weights that all tiles multiply before the next: 32 KiB, which stay in the nearest caches
 _VECTORS = COLUMNS // LANES
 ROW_BYTES = COLUMNS * 4  # of a row of weights: for each column one word, of two or four numbers
 LINE_BYTES = 64
