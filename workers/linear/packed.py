@@ -1,7 +1,7 @@
 """Weights in the order oneDNN multiplies them in, packed once instead of at every call.
 
 The plain product packs parts of the weight again at every call. Measured with two threads: half again as fast for four
-to sixteen rows of bfloat16, two to three times for float32, and never slower. Up to two dozen rows of bfloat16 go
+to sixteen rows of bfloat16, two to three times for float32, and never slower. Up to three dozen rows of bfloat16 go
 through a kernel of ours (`few_rows.py`).
 """
 

@@ -32,7 +32,7 @@ LINE_BYTES = 64
 # (rows, lines asked for ahead) there is code for: those that `passes_of` gives
 _VARIANTS = (
     *((rows, 1) for rows in range(3, 7)),
-    *((rows, 2) for rows in (1, 2, 4, 5, 6)),
+    *((rows, 2) for rows in range(1, 7)),
     *((rows, 0) for rows in (5, 6)),
 )
 
@@ -40,15 +40,14 @@ _VARIANTS = (
 def passes_of(count: int) -> list[tuple[int, int, int, int]]:
     """How `count` rows are multiplied: tiles of (first row, rows, first line asked for ahead, such lines).
 
-    Tiles may overlap. Several tiles together ask for each line once; for one tile the processor looks ahead itself, and
-    only has to be helped from one page of memory to the next (measured: docs/experiment-log.md).
+    The first tile has most rows. Several tiles together ask for each line once; for one tile the processor looks ahead
+    itself, and only has to be helped from one page of memory to the next (measured: docs/experiment-log.md).
     """
     number = -(-count // MOST_TILE_ROWS)
-    rows = -(-count // number)
+    sizes = [count // number + (tile < count % number) for tile in range(number)]
     one = [2] if count <= 2 else [1]
     lines = {1: one, 2: [2, 2], 3: [2, 1, 1]}.get(number, [1] * LINES + [0] * (number - LINES))
-    firsts = [min(tile * rows, count - rows) for tile in range(number)]
-    return [(first, rows, sum(lines[:tile]), lines[tile]) for tile, first in enumerate(firsts)]
+    return [(sum(sizes[:tile]), sizes[tile], sum(lines[:tile]), lines[tile]) for tile in range(number)]
 
 
 @functools.cache

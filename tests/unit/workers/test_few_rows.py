@@ -1,4 +1,4 @@
-"""Up to two dozen rows through the kernel that walks oneDNN's packed weights."""
+"""Up to three dozen rows through the kernel that walks oneDNN's packed weights."""
 
 import pytest
 import torch
