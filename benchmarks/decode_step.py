@@ -4,8 +4,9 @@
 
 A number is a step that decodes so many streams, pN one that reads a prompt of N tokens, M+N does both. Stages are what
 products with weights, attention of single tokens (with everybody's norms of queries and keys, rotary embedding, writing
-to pages), prompts' attention, elementwise kernels, logits and the drawing of tokens take in the fastest round; "rest"
-is Python and torch around them. The floor is the larger of the bytes a step must
+to pages), prompts' attention, elementwise kernels, logits and the drawing of tokens take in the fastest round in which
+every kernel is called by itself; "rest" is Python and torch around them. A step of a few tokens is one program of
+kernels otherwise, and takes less than its stages. The floor is the larger of the bytes a step must
 read (weights, keys, values) over --bandwidth and its products' operations over --rate. --compare lets transformers'
 modules on linear layers of the same kind take turns with our layers.
 """
@@ -114,12 +115,21 @@ def make_columns(card: ModelCard, step: str, context: int) -> StepColumns:
     return columns
 
 
+class NoProgram:
+    """Has every kernel called by itself, so that it can be timed."""
+
+    def run(self, *_all: Any) -> bool:
+        """No."""
+        return False
+
+
 class Stopwatch:
     """Adds up the time functions take, by stage; puts itself in their place."""
 
     def __init__(self, decoder: Decoder) -> None:
         self.stages: Stages = {}
         lean: Any = decoder._lean
+        self._lean = lean
         names = {lean._add_norm: "elementwise", lean._gate: "elementwise", lean._attention._kernel: "attention"}
         self._run: Callable[[int, int, int], None] = lean_decoder.run_kernel
 
@@ -141,6 +151,7 @@ class Stopwatch:
         return call
 
     def __enter__(self) -> "Stopwatch":
+        self._program, self._lean._program = self._lean._program, NoProgram()
         for module, run in self._kernels:
             module.run_kernel = run
         attention.attend_chunk = self.timed("attention", self._chunk)
@@ -148,6 +159,7 @@ class Stopwatch:
         return self
 
     def __exit__(self, *_exception: object) -> None:
+        self._lean._program = self._program
         lean_decoder.run_kernel = attention.run_kernel = prefill.run_kernel = self._run
         attention.attend_chunk = self._chunk
         decoder_module.draw_greedy = self._draw
@@ -183,12 +195,12 @@ def floor_s(card: ModelCard, step: str, context: int, options: argparse.Namespac
     return float(max(read / options.bandwidth, 2 * card.num_parameters * sum(new) / options.rate) / 1e9)
 
 
-def show(step: str, best: Best, floor: float, modules: Best | None) -> None:
+def show(step: str, whole: Best, best: Best, floor: float, modules: Best | None) -> None:
     said = "  ".join(f"{name} {seconds * 1e3:.2f}" for name, seconds in (best.stages or {}).items())
     rest = best.seconds - sum((best.stages or {}).values())
-    usual = statistics.median(best.rounds[1:])
-    line = f"{step:>5}: {best.seconds * 1e3:7.1f} ms, median {usual * 1e3:.1f}, floor {floor * 1e3:5.1f} | {said}"
-    line += f"  rest {rest * 1e3:.2f}"
+    usual = statistics.median(whole.rounds[1:])
+    line = f"{step:>5}: {whole.seconds * 1e3:7.1f} ms, median {usual * 1e3:.1f}, floor {floor * 1e3:5.1f}"
+    line += f" | by stages {best.seconds * 1e3:.1f}: {said}  rest {rest * 1e3:.2f}"
     print(line + (f" | modules {modules.seconds * 1e3:.1f}" if modules else ""), flush=True)
 
 
@@ -216,14 +228,15 @@ def main() -> None:
     watch = Stopwatch(lean)
     for step in options.steps.split(","):
         columns = make_columns(card, step, options.context)
-        best, other = Best(), Best()
+        whole, best, other = Best(), Best(), Best()
         for _ in range(options.rounds + 1):  # the first round faults memory in
+            whole.take(run_timed(lean, columns))
             with watch:
                 watch.stages = {}
                 best.take(run_timed(lean, columns), watch.stages)
             if modules is not None:
                 other.take(run_timed(modules, columns))
-        show(step, best, floor_s(card, step, options.context, options), other if modules else None)
+        show(step, whole, best, floor_s(card, step, options.context, options), other if modules else None)
 
 
 if __name__ == "__main__":

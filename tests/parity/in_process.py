@@ -1,11 +1,12 @@
 """Loads a model folder and opens it as a worker would, without any process."""
 
+import mmap
 from pathlib import Path
 from typing import Literal
 
 from msgspec.structs import replace
 
-from ipc.config import AttentionChoice, DType, LoaderConfig, ModelSpec
+from ipc.config import AttentionChoice, DType, LoaderConfig, ModelSpec, Quantization
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ComputeDevice, ModelCard
 from workers.compute_threads import use_threads
@@ -23,8 +24,9 @@ def load_card(
     *,
     batch_invariant: bool = False,
     device: ComputeDevice = "cpu",
-) -> tuple[ModelCard, bytearray]:
-    """The card without pages, and what its weights segment holds."""
+    quantization: Quantization = "none",
+) -> tuple[ModelCard, mmap.mmap]:
+    """The card without pages, and what its weights segment holds: whole pages of memory, as a segment is."""
     config = LoaderConfig(
         models=[ModelSpec("small", str(folder))],
         dtype=dtype,
@@ -32,9 +34,10 @@ def load_card(
         block_size=16,
         task=task,
         batch_invariant=batch_invariant,
+        quantization=quantization,
     )
     card = inspect_model(0, config.models[0], str(folder), config, device)
-    weights = bytearray(card.weights_bytes)
+    weights = mmap.mmap(-1, card.weights_bytes)
     return load_model(card, memoryview(weights), config, lambda done, total: None), weights
 
 
@@ -44,9 +47,10 @@ def open_decoder(
     dtype: DType = "auto",
     num_pages: int = 700,
     batch_invariant: bool = False,
+    quantization: Quantization = "none",
 ) -> tuple[ModelCard, Decoder]:
     """The decoder in `folder`, its weights read-only, its KV pages full of what must never be read."""
-    card, weights = load_card(folder, backend, dtype, batch_invariant=batch_invariant)
+    card, weights = load_card(folder, backend, dtype, batch_invariant=batch_invariant, quantization=quantization)
     card = replace(card, num_pages=num_pages)
     kv = bytearray(b"\xff") * kv_regions(card)[1]  # NaN in every floating-point type
     decoder = Decoder(card, memoryview(weights).toreadonly(), max_num_seqs=32, batch_invariant=batch_invariant)

@@ -78,6 +78,24 @@ class StepAttention:
             job["keys"], job["values"] = layer.keys.data_ptr(), layer.values.data_ptr()
             job["num_pages"], job["kv_heads"] = layer.keys.shape[0], layer.keys.shape[1]
 
+    def output_at(self, tokens: int) -> int:
+        """Where a step of so many tokens leaves its attended rows."""
+        return self._output.rows(tokens).data_ptr()
+
+    def step(self, index: int) -> tuple[int, int]:
+        """Kernel and job of layer `index`, for a program."""
+        return self._kernel, self._jobs.address(index)
+
+    def begin_program(self, qkv: torch.Tensor) -> None:
+        """The step that has begun, of single tokens only, is run by a program; each layer's queries, keys and values
+        are at `qkv` then.
+        """
+        assert self._plan is not None
+        rows, kv_heads = len(self._plan.token_page), int(self._jobs.records[0]["kv_heads"])
+        at_once = heads_at_once(rows, kv_heads, self._threads)
+        self._jobs.set_all(rows=rows, prepares=1, attends=1, single_tokens=0, heads_at_once=at_once)
+        self._jobs.set_all(next=0, qkv=qkv.data_ptr())
+
     def run(self, index: int, normed: torch.Tensor, product: LinearLayer) -> torch.Tensor:
         """[tokens, heads * head dim] of layer `index`, valid until the next call.
 

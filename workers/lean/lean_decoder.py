@@ -13,6 +13,7 @@ from torch import nn
 
 from workers.lean.argmax import argmax_bfloat16
 from workers.lean.attention import StepAttention
+from workers.lean.decode_program import DecodeProgram
 from workers.lean.elementwise_kernels import add_norm_bfloat16, add_norm_float32, gate_bfloat16, gate_float32
 from workers.lean.jobs import ADD_NORM, GATE, Jobs
 from workers.lean.layer_weights import DecoderNumbers, Norm, read_numbers
@@ -68,6 +69,8 @@ class LeanDecoder:
         # Jobs 2 * i and 2 * i + 1 are those before and within layer i, the last one is that of the head.
         self._norm_jobs = Jobs(ADD_NORM, 2 * len(self._parts.layers) + 2)
         self._gate_jobs = Jobs(GATE, 1)
+        norm, gate = (self._add_norm, self._norm_jobs), (self._gate, self._gate_jobs)
+        self._program = DecodeProgram(self._products, self._attention, norm, gate, self._dtype)
 
     def states(
         self,
@@ -100,6 +103,12 @@ class LeanDecoder:
         hidden = self._begin(token_ids, numbers)
         normed, small = self._begin_rows(hidden, threads)
         self._attention.begin(plan, self._rotary.tables(position_ids), pages, threads)
+        if (
+            plan.singles_are_all
+            and (wanted is None or len(wanted) == count)
+            and self._program.run(hidden, normed, threads)
+        ):
+            return hidden
         self._run_norm(0, None, small)
         for index, (qkv, output, gate_up, down) in enumerate(self._products):
             attended = self._attention.run(index, normed, qkv)

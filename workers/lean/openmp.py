@@ -30,6 +30,15 @@ _SIGNATURE = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
 @functools.cache
+def barrier_address() -> int:
+    """Of the function that returns when all threads of `run_kernel` have called it; 0: there is none to be found."""
+    path = _library()
+    if path is None:
+        return 0
+    return ctypes.cast(ctypes.CDLL(path).GOMP_barrier, ctypes.c_void_p).value or 0
+
+
+@functools.cache
 def _parallel() -> "ctypes._NamedFuncPointer | None":
     """GNU OpenMP's entry point in the library torch uses (LLVM's has it too); None: there is none to be found."""
     path = _library()

@@ -100,23 +100,32 @@ class FewRows:
         """
         _multiply()
         self._bias = None if bias is None else bias.contiguous()
-        self._job = np.zeros(1, _JOB)
-        self._address: int = self._job.ctypes.data
+        # One for calls, one for steps of a program.
+        self._jobs = np.zeros(2, _JOB)
+        self._address: int = self._jobs.ctypes.data
         self._out_features = out_features
-        record = self._job[0]
-        record["in_features"], record["out_features"], record["weight"] = in_features, out_features, weight_address
-        record["bias"] = 0 if self._bias is None else self._bias.data_ptr()
+        for record in self._jobs:
+            record["in_features"], record["out_features"], record["weight"] = in_features, out_features, weight_address
+            record["bias"] = 0 if self._bias is None else self._bias.data_ptr()
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
         """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_ROWS."""
         result = rows.new_empty(len(rows), self._out_features)
-        record = self._job[0]
-        passes = named_passes(len(rows))
-        record["next"], record["rows"] = 0, len(rows)
-        record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
-        record["inputs"], record["outputs"] = rows.data_ptr(), result.data_ptr()
+        _fill_in(self._jobs[0], len(rows), rows.data_ptr(), result.data_ptr())
         run_kernel(_multiply(), self._address, torch.get_num_threads())
         return result
+
+    def step(self, count: int, rows_at: int, result_at: int) -> tuple[int, int]:
+        """Kernel and job, for a program: `multiply` of `count` rows at one address, with its result at the other."""
+        _fill_in(self._jobs[1], count, rows_at, result_at)
+        return _multiply(), self._address + _JOB.itemsize
+
+
+def _fill_in(record: np.void, count: int, rows_at: int, result_at: int) -> None:
+    passes = named_passes(count)
+    record["next"], record["rows"] = 0, count
+    record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
+    record["inputs"], record["outputs"] = rows_at, result_at
 
 
 def is_possible(out_features: int, in_features: int) -> bool:

@@ -10,8 +10,9 @@ import torch
 from ipc.errors import ProtocolError
 from workers.lean.openmp import run_kernel
 from workers.linear.int4_kernels import INT4_PRODUCT, multiply_int4_bfloat16, multiply_int4_float32
+from workers.linear.int8_kernels import QUANTIZE
 from workers.linear.int8_layout import BLOCK, padded
-from workers.linear.int8_rows import QUANTIZERS, coded_rows
+from workers.linear.int8_rows import QUANTIZERS, coded_rows, few_coded_rows
 from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.vnni_int4 import GROUP
 
@@ -36,12 +37,15 @@ class Int4Layer:
             raise ProtocolError(f"an int4 weight does not take {len(source):,} bytes")
         self._given_bias = bias
         self._bias: torch.Tensor | None = None  # float32, made by the first product
-        self._job = np.zeros(1, INT4_PRODUCT)
-        self._job_address: int = self._job.ctypes.data
+        self._dtype = shape.dtype
+        # One for calls, one for steps of a program.
+        self._jobs, self._quantizing = np.zeros(2, INT4_PRODUCT), np.zeros(1, QUANTIZE)
+        self._job_address: int = self._jobs.ctypes.data
         address = np.frombuffer(source, np.uint8).ctypes.data
-        job = self._job[0]
-        job["inputs"], job["outputs"], job["weight"] = self.in_features, self.out_features, address
-        job["scales"] = address + _steps_bytes(self.out_features, self.in_features)
+        for job in self._jobs:
+            job["inputs"], job["outputs"], job["weight"] = self.in_features, self.out_features, address
+            job["scales"] = address + _steps_bytes(self.out_features, self.in_features)
+        self._quantizing["width"] = self.in_features
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """See `LinearLayer`."""
@@ -49,16 +53,33 @@ class Int4Layer:
         shape = (*rows.shape[:-1], self.out_features)
         if count == 0:
             return rows.new_empty(shape)
-        if self._given_bias is not None and self._bias is None:
-            self._bias = self._given_bias.detach().float().contiguous()
-            self._job["bias"] = self._bias.data_ptr()
+        self._use_bias()
         coded_rows.quantize(rows.reshape(count, self.in_features).contiguous())
         result = torch.empty(shape, dtype=rows.dtype)
-        job = self._job[0]
-        job["next"], job["rows"], job["output"] = 0, count, result.data_ptr()
-        job["codes"], job["row_scales"] = coded_rows.codes.data_ptr(), coded_rows.scales.data_ptr()
+        codes, scales = coded_rows.codes.data_ptr(), coded_rows.scales.data_ptr()
+        _fill_in(self._jobs[0], count, codes, scales, result.data_ptr())
         run_kernel(_MULTIPLY[rows.dtype](), self._job_address, torch.get_num_threads())
         return result
+
+    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """See `FewRowsLayer`."""
+        if count > few_coded_rows.most_rows:
+            return None
+        self._use_bias()
+        quantize, codes, scales = few_coded_rows.step(self._quantizing[0], count, rows_at, self._dtype)
+        _fill_in(self._jobs[1], count, codes, scales, result_at)
+        job_at = self._job_address + INT4_PRODUCT.itemsize
+        return [(quantize, self._quantizing.ctypes.data), (_MULTIPLY[self._dtype](), job_at)]
+
+    def _use_bias(self) -> None:
+        if self._given_bias is not None and self._bias is None:
+            self._bias = self._given_bias.detach().float().contiguous()
+            self._jobs["bias"] = self._bias.data_ptr()
+
+
+def _fill_in(job: np.void, count: int, codes_at: int, scales_at: int, result_at: int) -> None:
+    job["next"], job["rows"], job["output"] = 0, count, result_at
+    job["codes"], job["row_scales"] = codes_at, scales_at
 
 
 class Int4Kind:

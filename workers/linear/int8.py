@@ -22,7 +22,7 @@ from workers.linear.int8_layout import (
     padded,
     write_layer,
 )
-from workers.linear.int8_rows import QUANTIZERS, coded_rows
+from workers.linear.int8_rows import QUANTIZERS, coded_rows, few_coded_rows
 from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.mkldnn_blob import tensor_on
 from workers.linear.row_tile import named_passes
@@ -53,15 +53,18 @@ class Int8Layer:
         self._zero_points = torch.zeros(1, dtype=torch.int32)
         self._given_bias = bias
         self._bias: torch.Tensor | None = None  # float32, made by the first product
-        self._product, self._rescaling = np.zeros(1, kernels.PRODUCT), np.zeros(1, kernels.SCALE)
-        self._product_address: int = self._product.ctypes.data
+        # Of products one for calls, one for steps of a program.
+        self._products, self._rescaling = np.zeros(2, kernels.PRODUCT), np.zeros(1, kernels.SCALE)
+        self._quantizing = np.zeros(1, kernels.QUANTIZE)
+        self._dtype = shape.dtype
+        self._product_address: int = self._products.ctypes.data
         self._rescaling_address: int = self._rescaling.ctypes.data
         stripe = padded(self.in_features) * BLOCK
-        product, rescaling = self._product[0], self._rescaling[0]
-        product["inputs"], product["outputs"], product["stripe_bytes"] = self.in_features, self.out_features, stripe
-        product["weight"], product["scales"] = address, address + blob
-        product["corrections"] = address + blob - 4 * padded(self.out_features)
-        rescaling["width"] = self.out_features
+        for product in self._products:
+            product["inputs"], product["outputs"], product["stripe_bytes"] = self.in_features, self.out_features, stripe
+            product["weight"], product["scales"] = address, address + blob
+            product["corrections"] = address + blob - 4 * padded(self.out_features)
+        self._rescaling["width"], self._quantizing["width"] = self.out_features, self.in_features
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """See `LinearLayer`."""
@@ -69,19 +72,25 @@ class Int8Layer:
         shape = (*rows.shape[:-1], self.out_features)
         if count == 0:
             return rows.new_empty(shape)
-        if self._given_bias is not None and self._bias is None:
-            self._use_bias(self._given_bias)
+        self._use_bias()
         coded_rows.quantize(rows.reshape(count, self.in_features).contiguous())
         multiply = self._multiply_few if count <= MOST_FEW_ROWS else self._multiply_many
         return multiply(count, rows.dtype).view(shape)
 
+    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """See `FewRowsLayer`."""
+        if count > min(MOST_FEW_ROWS, few_coded_rows.most_rows):
+            return None
+        self._use_bias()
+        quantize, codes, scales = few_coded_rows.step(self._quantizing[0], count, rows_at, self._dtype)
+        _fill_in(self._products[1], count, codes, scales, result_at)
+        product_at = self._product_address + kernels.PRODUCT.itemsize
+        return [(quantize, self._quantizing.ctypes.data), (_MULTIPLY[self._dtype](), product_at)]
+
     def _multiply_few(self, count: int, dtype: torch.dtype) -> torch.Tensor:
         result = torch.empty(count, self.out_features, dtype=dtype)
-        job = self._product[0]
-        job["next"], job["rows"], job["output"] = 0, count, result.data_ptr()
-        job["codes"], job["row_scales"] = coded_rows.codes.data_ptr(), coded_rows.scales.data_ptr()
-        passes = named_passes(count)
-        job["passes"], job["num_passes"] = passes.ctypes.data, len(passes)
+        codes, scales = coded_rows.codes.data_ptr(), coded_rows.scales.data_ptr()
+        _fill_in(self._products[0], count, codes, scales, result.data_ptr())
         run_kernel(_MULTIPLY[dtype](), self._product_address, torch.get_num_threads())
         return result
 
@@ -97,9 +106,17 @@ class Int8Layer:
         run_kernel(_SCALE[dtype](), self._rescaling_address, torch.get_num_threads())
         return result
 
-    def _use_bias(self, bias: torch.Tensor) -> None:
-        self._bias = bias.detach().float().contiguous()
-        self._product["bias"] = self._rescaling["bias"] = self._bias.data_ptr()
+    def _use_bias(self) -> None:
+        if self._given_bias is not None and self._bias is None:
+            self._bias = self._given_bias.detach().float().contiguous()
+            self._products["bias"] = self._rescaling["bias"] = self._bias.data_ptr()
+
+
+def _fill_in(job: np.void, count: int, codes_at: int, scales_at: int, result_at: int) -> None:
+    passes = named_passes(count)
+    job["next"], job["rows"], job["output"] = 0, count, result_at
+    job["codes"], job["row_scales"] = codes_at, scales_at
+    job["passes"], job["num_passes"] = passes.ctypes.data, len(passes)
 
 
 class Int8Kind:

@@ -40,3 +40,25 @@ class CodedRows(threading.local):
 
 
 coded_rows = CodedRows()
+
+
+class FewCodedRows:
+    """Codes of a few rows, written and read by the steps of programs, all of which one thread runs."""
+
+    most_rows = 36
+
+    def __init__(self) -> None:
+        self._codes: list[torch.Tensor] = []  # the last is the longest; programs may name the others
+        self._scales = torch.empty(self.most_rows, dtype=torch.float32)
+
+    def step(self, job: np.void, count: int, rows_at: int, dtype: torch.dtype) -> tuple[int, int, int]:
+        """Fills in a QUANTIZE job, whose width is there already; the kernel, and where codes and scales will be."""
+        wanted = (self.most_rows + _PADDING) * int(job["width"])
+        if not self._codes or len(self._codes[-1]) < wanted:
+            self._codes.append(torch.full((wanted,), 128, dtype=torch.uint8))
+        codes, scales = self._codes[-1].data_ptr(), self._scales.data_ptr()
+        job["next"], job["rows"], job["input"], job["codes"], job["scales"] = 0, count, rows_at, codes, scales
+        return QUANTIZERS[dtype](), codes, scales
+
+
+few_coded_rows = FewCodedRows()

@@ -6,7 +6,7 @@ and multiplies with it. What lies there is the kind's own business.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -28,6 +28,19 @@ class LinearLayer(Protocol):
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """[..., out_features] in the type of `rows` [..., in_features], bias added if there is one. A new tensor."""
+        ...
+
+
+@runtime_checkable
+class FewRowsLayer(Protocol):
+    """A `LinearLayer` whose products of a few rows consist of kernels, to be run among others."""
+
+    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """Addresses of kernels and their jobs: they multiply `count` rows at one address, without gaps, in the type of
+        the layer's shape, and leave the results at the other. None: there are none for so many rows.
+
+        The jobs are the layer's own, kept for this; the next call writes to them.
+        """
         ...
 
 

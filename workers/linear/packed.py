@@ -44,6 +44,12 @@ class PackedLinear:
         """See `LinearLayer`."""
         return self._multiply(rows, "none", "")
 
+    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """See `FewRowsLayer`."""
+        if self._few_rows is None or count > self._few_rows.most_rows:
+            return None
+        return [self._few_rows.step(count, rows_at, result_at)]
+
     def gelu(self, rows: torch.Tensor, approximate: str) -> torch.Tensor:
         """`F.gelu` of the product, applied before it is rounded. `approximate` is torch's: "none" or "tanh"."""
         return self._multiply(rows, "gelu", approximate)

@@ -1,0 +1,84 @@
+"""Steps of single tokens as one program of kernels: the very bits that its kernels give one by one."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ipc.config import DType, Quantization
+from tests.parity.in_process import open_decoder
+from tests.parity.plan_driver import PlanDriver
+from tests.parity.small_models import VOCAB, save_decoder
+from workers.compute_threads import use_threads
+from workers.lean.program import can_run
+from workers.linear.few_rows import is_possible
+from workers.linear.int8_layout import machine_obstacle
+from workers.linear.mkldnn_blob import blob_obstacle
+
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.skipif(
+        bool(blob_obstacle()) or not is_possible(64, 32) or not can_run(), reason="this CPU has no kernels for few rows"
+    ),
+]
+
+
+class Unused:
+    """In a program's place."""
+
+    def run(self, *_all: object) -> bool:
+        return False
+
+
+def play(
+    folder: Path, threads: int, with_program: bool, dtype: DType = "bfloat16", quantization: Quantization = "none"
+) -> tuple[list[torch.Tensor], int]:
+    """All logits of some streams of several lengths, and how many steps were programs."""
+    card, decoder = open_decoder(folder, dtype=dtype, quantization=quantization)
+    lean: Any = decoder._lean
+    assert lean is not None
+    use_threads(threads)
+    found: list[torch.Tensor] = []
+    ran: list[bool] = []
+    if not with_program:
+        lean._program = Unused()
+    run, logits = lean._program.run, lean.logits
+
+    def counted(*all_: Any) -> bool:
+        ran.append(run(*all_))
+        return ran[-1]
+
+    def kept(states: torch.Tensor) -> torch.Tensor:
+        found.append(logits(states))
+        return found[-1]
+
+    lean._program.run, lean.logits = counted, kept
+    lengths = (1, 9, 16, 33, 40, 70)
+    prompts = [[3 + (7 * i + j) % (VOCAB - 3) for j in range(length)] for i, length in enumerate(lengths)]
+    PlanDriver(decoder, card).run(prompts, 24)
+    return found, sum(ran)
+
+
+def check(folder: Path, threads: int, dtype: DType = "bfloat16", quantization: Quantization = "none") -> None:
+    apart, none = play(folder, threads, False, dtype, quantization)
+    together, programs = play(folder, threads, True, dtype, quantization)
+    assert none == 0
+    assert programs >= 15
+    assert len(apart) == len(together)
+    assert all(torch.equal(one, other) for one, other in zip(apart, together, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral_window_12", "gemma2", "granite"])
+def test_the_same_bits(name: str, threads: int, tmp_path: Path) -> None:
+    save_decoder(name, tmp_path)
+    check(tmp_path, threads)
+
+
+@pytest.mark.skipif(bool(machine_obstacle()), reason="no int8 products here")
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_the_same_bits_of_quantized_weights(quantization: Quantization, dtype: DType, tmp_path: Path) -> None:
+    save_decoder("qwen3", tmp_path)
+    check(tmp_path, 2, dtype, quantization)
