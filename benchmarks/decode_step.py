@@ -233,7 +233,7 @@ def main() -> None:
             whole.take(run_timed(lean, columns))
             with watch:
                 watch.stages = {}
-                best.take(run_timed(lean, columns), watch.stages)
+                best.take(run_timed(lean, columns), dict(watch.stages))
             if modules is not None:
                 other.take(run_timed(modules, columns))
         show(step, whole, best, floor_s(card, step, options.context, options), other if modules else None)
