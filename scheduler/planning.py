@@ -1,5 +1,6 @@
 """Keeps the pipelines of the workers full: which model's step comes next on which worker."""
 
+from ipc.config import SchedulerConfig
 from scheduler import migration
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
@@ -9,6 +10,15 @@ from scheduler.step_budget import StepBudget
 from scheduler.step_planner import plan_generate, take_back
 from scheduler.suspects import suspects_on
 from scheduler.worker_peer import CopyFlight, WorkerPeer
+
+# A score step may take so many times the tokens of others, as long as it takes no longer than a step should and nobody
+# waits for a next token: larger products run faster.
+SCORE_SHARE = 4
+
+
+def most_score_tokens(config: SchedulerConfig) -> int:
+    """Tokens of the largest score step."""
+    return config.max_num_batched_tokens * (SCORE_SHARE if config.target_step_time > 0 else 1)
 
 
 def fill_workers(state: EngineState) -> None:
@@ -32,11 +42,9 @@ def _plan_step(state: EngineState, peer: WorkerPeer, placements: dict[int, Place
         return True
     num_models = len(state.cards)
     for model in suspicious or [(peer.next_model + offset) % num_models for offset in range(num_models)]:
-        most = state.config.max_num_batched_tokens
-        budget = StepBudget(most, state.config.max_num_seqs, paced=state.pace.tokens(model, most))
         ledger, queue = state.ledgers.get(model), state.score_queues.get(model)
-        if (ledger is not None and _submit_generate(state, peer, ledger, budget, placements[model])) or (
-            queue is not None and _submit_score(state, peer, queue, budget)
+        if (ledger is not None and _submit_generate(state, peer, ledger, placements[model])) or (
+            queue is not None and _submit_score(state, peer, queue)
         ):
             peer.next_model = (model + 1) % num_models
             state.metrics[model].steps.add(1)
@@ -51,11 +59,11 @@ def _has_suspect(state: EngineState, peer: WorkerPeer, model: int) -> bool:
     return queue is not None and queue.has_suspect_next
 
 
-def _submit_generate(
-    state: EngineState, peer: WorkerPeer, ledger: Ledger, budget: StepBudget, placement: Placement
-) -> bool:
+def _submit_generate(state: EngineState, peer: WorkerPeer, ledger: Ledger, placement: Placement) -> bool:
     if not ledger.by_key:
         return False
+    most = state.config.max_num_batched_tokens
+    budget = StepBudget(most, state.config.max_num_seqs, paced=state.pace.tokens(ledger.card.index, most))
     plan = plan_generate(ledger, peer, placement, budget, state.frontends)
     if plan is None:
         return False
@@ -65,8 +73,11 @@ def _submit_generate(
     return False
 
 
-def _submit_score(state: EngineState, peer: WorkerPeer, queue: ScoreQueue, budget: StepBudget) -> bool:
-    plan = queue.plan(budget)
+def _submit_score(state: EngineState, peer: WorkerPeer, queue: ScoreQueue) -> bool:
+    tokens = state.config.max_num_batched_tokens
+    if not any(ledger.by_key for ledger in state.ledgers.values()):
+        tokens = max(tokens, state.pace.tokens(queue.card.index, most_score_tokens(state.config)))
+    plan = queue.plan(StepBudget(tokens, state.config.max_num_seqs, paced=tokens))
     if plan is None:
         return False
     if state.writer.submit_score(peer, queue.card.index, queue.card.num_labels, plan):

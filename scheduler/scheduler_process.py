@@ -42,6 +42,7 @@ from ipc.zmq_link import RouterLink, frontend_identity
 from scheduler import admission, recovery
 from scheduler.engine_state import EngineState
 from scheduler.ledger import Ledger
+from scheduler.planning import most_score_tokens
 from scheduler.rules_store import RulesStore
 from scheduler.scheduler_metrics import model_metrics
 from scheduler.score_queue import ScoreQueue
@@ -215,7 +216,7 @@ def _largest_step(card: ModelCard, config: SchedulerConfig) -> StepShape:
     if card.task == "generate":
         width = -(-card.max_model_len // card.block_size)
         return largest_generate_step(config.max_num_seqs, config.max_num_batched_tokens, width, card.max_model_len)
-    tokens = max(config.max_num_batched_tokens, card.max_model_len)
+    tokens = max(most_score_tokens(config), card.max_model_len)
     return StepShape(StepKind.SCORE, min(config.max_num_seqs, tokens), tokens, num_labels=card.num_labels)
 
 

@@ -18,8 +18,16 @@ from workers.encoder_positions import position_ids
 class EncoderLayers(Protocol):
     """Packed token ids in, states out."""
 
-    def states(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """The last states [tokens, width] for packed int64 [tokens] of sequences of these lengths."""
+    def states(
+        self,
+        token_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        lengths: Sequence[int],
+        wanted: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """The last states [tokens, width] for packed int64 [tokens] of sequences of these lengths; with `wanted`, int64
+        [n], those of these tokens only.
+        """
         ...
 
 
@@ -36,8 +44,14 @@ class PackedEncoder:
         # decoders that were trained to see both sides say so here, and still build causal layers
         self._sees_both_sides = getattr(base.config, "is_causal", None) is False
 
-    def states(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """The last states [tokens, width] for packed int64 [tokens] of sequences of these lengths."""
+    def states(
+        self,
+        token_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        lengths: Sequence[int],
+        wanted: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See `EncoderLayers`."""
         inputs: dict[str, Any] = {
             "input_ids": token_ids[None],
             "position_ids": position_ids(self._base, token_ids, lengths)[None],
@@ -51,7 +65,7 @@ class PackedEncoder:
             states: torch.Tensor = self._base(**inputs).last_hidden_state[0]
         finally:
             self._groups = None
-        return states
+        return states if wanted is None else states[wanted]
 
     def attend(
         self,

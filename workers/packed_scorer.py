@@ -58,17 +58,12 @@ class PackedScorer:
     @torch.inference_mode()
     def score(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
         """Raw logits float32 [sequences, labels] for packed int64 [tokens] of sequences of these lengths."""
-        states = self._layers.states(token_ids, token_type_ids, lengths)
-        return self._head(self._pool(states, lengths)).float()
-
-    def _pool(self, states: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """[sequences, width]: the state the head looks at, of each sequence."""
-        ends = torch.tensor(lengths).cumsum(0)
-        if self._is_decoder:
-            return states[ends - 1]
         if self._pools_mean:
-            return torch.stack([part.mean(dim=0) for part in states.split(list(lengths))])
-        return states[ends - torch.tensor(lengths)]
+            states = self._layers.states(token_ids, token_type_ids, lengths)
+            return self._head(torch.stack([part.mean(dim=0) for part in states.split(list(lengths))])).float()
+        ends = torch.tensor(lengths).cumsum(0)
+        looked_at = ends - 1 if self._is_decoder else ends - torch.tensor(lengths)
+        return self._head(self._layers.states(token_ids, token_type_ids, lengths, looked_at)).float()
 
     def _head(self, pooled: torch.Tensor) -> torch.Tensor:
         if self._widens_head:

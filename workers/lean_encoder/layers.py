@@ -32,14 +32,21 @@ class LeanEncoder:
             for module, names in zip(base.encoder.layer, layer_names(base, prefix), strict=True)
         ]
 
-    def states(self, token_ids: torch.Tensor, token_type_ids: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """The last states float32 [tokens, width] for packed int64 [tokens] of sequences of these lengths."""
+    def states(
+        self,
+        token_ids: torch.Tensor,
+        token_type_ids: torch.Tensor,
+        lengths: Sequence[int],
+        wanted: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """See `EncoderLayers`; float32."""
         states: torch.Tensor = self._embeddings.word_embeddings(token_ids).float()
         states += self._embeddings.token_type_embeddings(token_type_ids)
         states += self._embeddings.position_embeddings(position_ids(self._base, token_ids, lengths))
         rows = self._norm(states, None)
-        for layer in self._layers:
-            rows = layer.run(states, rows, lengths)
+        for layer in self._layers[:-1]:
+            states, rows = layer.run(states, rows, lengths)
+        states, _ = self._layers[-1].run(states, rows, lengths, wanted)
         return states
 
 
@@ -64,8 +71,13 @@ class _Layer:
             SumNorm(module.output.LayerNorm, model.dtype),
         )
 
-    def run(self, states: torch.Tensor, rows: torch.Tensor, lengths: Sequence[int]) -> torch.Tensor:
-        """`states` float32 [tokens, width] become the next ones; gives those in the computing type, as `rows` are."""
+    def run(
+        self, states: torch.Tensor, rows: torch.Tensor, lengths: Sequence[int], wanted: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """`states` float32 [tokens, width], which are written to, become the next ones: those, and in the computing
+        type, as `rows` are. `wanted`: of which tokens; None: of all."""
         attended = self._attention.attend(self._qkv(rows), lengths)
+        if wanted is not None:
+            states, attended = states[wanted], attended[wanted]
         rows = self._norms[0](states, self._attended(attended))
-        return self._norms[1](states, self._down(gelu_of(self._up, rows, self._approximate)))
+        return states, self._norms[1](states, self._down(gelu_of(self._up, rows, self._approximate)))

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from ipc.errors import ErrorCode
 from ipc.messages import FinishReason, SamplingParams
+from scheduler.step_pace import StepPace
 from scheduler.stream import SlotState
-from tests.support.engine_in_process import FRONTEND, Engine, Seen
+from scheduler.worker_peer import ScoreFlight
+from tests.support.engine_in_process import FRONTEND, SCORE, Engine, Seen
 from workers.fake_model import fake_continuation, fake_score
 
 MakeEngine = Callable[..., Engine]
@@ -185,6 +187,27 @@ def test_scores_of_many_jobs(make_engine: MakeEngine) -> None:
     engine.run()
     for i, pairs in jobs.items():
         assert engine.seen[i].scores == {j: fake_score(pair) for j, pair in enumerate(pairs)}
+
+
+@pytest.mark.parametrize(("target_s", "streams", "tokens"), [(0.0, 0, 30), (9.0, 0, 120), (9.0, 1, 30)])
+def test_score_steps_are_larger_while_nobody_waits_for_a_token(
+    make_engine: MakeEngine, target_s: float, streams: int, tokens: int
+) -> None:
+    engine = make_engine(max_num_seqs=64, target_step_time=target_s, steps_in_flight=1)
+    engine.state.pace = StepPace(target_s)
+    engine.state.pace.saw(SCORE, 1000, 1.0)
+    for number in range(streams):
+        engine.submit(number, [1] * 5, 50, ignore_eos=True)
+        engine.turn()
+        engine.workers[0].work()
+    engine.submit_score(9, [[1] * 10] * 50)
+    flights = engine.workers[0].peer.flights
+    while not (flights and isinstance(flights[-1], ScoreFlight)):
+        engine.turn()
+        if not isinstance(flights[-1], ScoreFlight):
+            engine.workers[0].work()
+    assert flights[-1].num_tokens == tokens
+    engine.run()
 
 
 def test_small_score_job_is_not_stuck_behind_a_large_one(make_engine: MakeEngine) -> None:
