@@ -80,8 +80,19 @@ def _add(group: Any, name: str, kind: type, metavar: str, help_text: str) -> Non
     default = getattr(DEFAULTS, name)
     shown = "" if default is None or default == "" else f" (default: {default:g})"
     group.add_argument(
-        f"--{name.replace('_', '-')}", type=kind, default=default, metavar=metavar, help=help_text + shown
+        f"--{name.replace('_', '-')}",
+        type=_finite if kind is float else kind,
+        default=default,
+        metavar=metavar,
+        help=help_text + shown,
     )
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"{text} is no number one can count to")
+    return number
 
 
 def _add_server(group: Any) -> None:

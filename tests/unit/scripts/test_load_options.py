@@ -11,6 +11,8 @@ from scripts.load_testing.options import load_options
     [
         ["--requests", "0"],
         ["--rate", "-1"],
+        ["--rate", "nan"],
+        ["--timeout", "inf"],
         ["--duration", "0"],
         ["--target-share", "1.5"],
         ["--ramp", "0,1"],
