@@ -14,6 +14,7 @@ from scheduler.worker_peer import CopyFlight, WorkerPeer
 # A score step may take so many times the tokens of others, as long as it takes no longer than a step should and nobody
 # waits for a next token: larger products run faster.
 SCORE_SHARE = 4
+ALONE_PATIENCE = 2.0  # a request that has the model for itself gets steps that take so many times as long
 
 
 def most_score_tokens(config: SchedulerConfig) -> int:
@@ -76,7 +77,8 @@ def _submit_generate(state: EngineState, peer: WorkerPeer, ledger: Ledger, place
 def _submit_score(state: EngineState, peer: WorkerPeer, queue: ScoreQueue) -> bool:
     tokens = state.config.max_num_batched_tokens
     if not any(ledger.by_key for ledger in state.ledgers.values()):
-        tokens = max(tokens, state.pace.tokens(queue.card.index, most_score_tokens(state.config)))
+        patience = ALONE_PATIENCE if len(queue.jobs) == 1 else 1.0
+        tokens = max(tokens, state.pace.tokens(queue.card.index, most_score_tokens(state.config), patience))
     plan = queue.plan(StepBudget(tokens, state.config.max_num_seqs, paced=tokens))
     if plan is None:
         return False

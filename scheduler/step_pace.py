@@ -28,10 +28,12 @@ class StepPace:
         usual = self._seconds_per_token.get(model, cost)
         self._seconds_per_token[model] = usual + NEWEST * (cost - usual)
 
-    def tokens(self, model: int, most: int) -> int:
-        """What the model's next step may bring, at most `most`. Before anything was measured: twice the fewest."""
+    def tokens(self, model: int, most: int, patience: float = 1.0) -> int:
+        """What the model's next step may bring, at most `most`, in so many times the wanted time. Before anything was
+        measured: twice the fewest.
+        """
         if self.target_s == 0:
             return most
         cost = self._seconds_per_token.get(model)
-        fit = 2 * FEWEST_TOKENS if cost is None else int(self.target_s / cost)
+        fit = 2 * FEWEST_TOKENS if cost is None else int(patience * self.target_s / cost)
         return min(most, max(FEWEST_TOKENS, fit - fit % ROUND_TO))

@@ -82,3 +82,11 @@ def test_many_streams_that_decode_slowly_keep_no_new_one_out() -> None:
     engine.run()
     assert len(engine.seen[200].tokens) == 1
     engine.close()
+
+
+def test_patience_stretches_the_wanted_time() -> None:
+    pace = StepPace(0.5)
+    pace.saw(0, 1000, 1.0)
+    assert pace.tokens(0, 4096) == 480
+    assert pace.tokens(0, 4096, 2.0) == 992
+    assert pace.tokens(0, 700, 2.0) == 700
