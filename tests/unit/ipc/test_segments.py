@@ -135,3 +135,24 @@ def test_the_seals_are_what_the_kernel_says(segment: Segment) -> None:
     assert seals & fcntl.F_SEAL_SEAL
     assert seals & fcntl.F_SEAL_SHRINK
     assert seals & fcntl.F_SEAL_GROW
+
+
+def test_what_is_faulted_in_takes_no_fault_when_it_is_used() -> None:
+    size, page = 16 << 20, mmap.PAGESIZE
+    segment = Segment.create("test", size)
+    try:
+        half = size // 2
+        if not segment.fault_in(half, size):  # more than there is: to the end
+            pytest.skip("this kernel cannot fault memory in")
+        assert _faults_of_writing(segment, 0, half) > half // page // 2
+        assert _faults_of_writing(segment, half, size) < half // page // 50
+    finally:
+        segment.close()
+
+
+def _faults_of_writing(segment: Segment, start: int, end: int) -> int:
+    """Page faults of this process while each page is written to; those of its other threads are few."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for at in range(start, end, mmap.PAGESIZE):
+        segment.view[at] = 1
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
