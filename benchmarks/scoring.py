@@ -22,7 +22,7 @@ from benchmarks.encoder_shapes import BASE, make_encoder, random_texts
 from benchmarks.model_shapes import default_model_dir
 from benchmarks.overhead.process_cpu import machine_seconds
 from benchmarks.score_sides.figures import largest_difference, least_cosine, order_violations, spread
-from benchmarks.score_sides.library import LibraryProcess, Order, Result, Side
+from benchmarks.score_sides.in_process import LibraryProcess, Order, Result, Side
 from benchmarks.score_sides.server import ScoringServer
 
 QUERY_TOKENS, EQUAL_TOKENS, MIXED_TOKENS = 16, 100, (10, 400)
@@ -80,7 +80,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kind", choices=("rerank", "embed"), default="rerank")
     parser.add_argument("--dtype", choices=("auto", "bfloat16", "float32"), default="bfloat16")
-    parser.add_argument("--library-dtype", choices=("bfloat16", "float32"), help="default: that of --dtype")
+    parser.add_argument(
+        "--library-dtype", dest="their_dtype", choices=("bfloat16", "float32"), help="default: that of --dtype"
+    )
     parser.add_argument("--lengths", default="equal,mixed", help="equal, mixed or both")
     parser.add_argument("--texts", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side")
@@ -91,14 +93,14 @@ def main() -> None:
     parser.add_argument("--no-numbers", action="store_true", help="leave out the comparison with float32")
     options = parser.parse_args()
     options.batch_sizes = [int(size) for size in options.batch_sizes.split(",")]
-    library_dtype = options.library_dtype or ("float32" if options.dtype == "auto" else options.dtype)
+    their_dtype = options.their_dtype or ("float32" if options.dtype == "auto" else options.dtype)
     say("making the model, unless it is there")
     path = make_encoder(BASE, options.kind, options.model_dir)
     began, lines = machine_seconds(), []
     with contextlib.ExitStack() as stack:
         ours = ScoringServer(Side(str(path), options.kind, options.dtype, options.threads), options.serve.split())
         stack.callback(ours.close)
-        theirs = LibraryProcess(Side(str(path), options.kind, library_dtype, options.threads))
+        theirs = LibraryProcess(Side(str(path), options.kind, their_dtype, options.threads))
         stack.callback(theirs.close)
         small = make_order(path, "equal", 8, 99)
         ours.run(small), theirs.run(small)
@@ -110,7 +112,7 @@ def main() -> None:
             stack.callback((exact := LibraryProcess(Side(str(path), options.kind, "float32", options.threads))).close)
             lines.append(compare_numbers(options.kind, found, exact.run(order)))
     say(f"{machine_seconds() - began:.0f} s of processor time")
-    print(f"{options.kind}, ours in {options.dtype}, sentence-transformers in {library_dtype}")
+    print(f"{options.kind}, ours in {options.dtype}, sentence-transformers in {their_dtype}")
     print("\n".join(lines))
 
 

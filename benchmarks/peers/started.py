@@ -14,7 +14,7 @@ import msgspec
 
 from benchmarks.peers.commands import ROOT, Start
 from benchmarks.peers.janitor import Janitor
-from benchmarks.peers.library import LibraryPipe
+from benchmarks.peers.runner_pipe import LibraryPipe
 from benchmarks.peers.orders import Answer, ClientOrder, Order, Target
 from benchmarks.peers.processes import UsageWindow, end, owns_listener, resume, suspend
 

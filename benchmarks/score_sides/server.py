@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.score_sides.library import ROOT, Order, Result, Side
+from benchmarks.score_sides.in_process import ROOT, Order, Result, Side
 
 _READY = re.compile(r"ready on (http://\S+)")
 STOP_S, ANSWER_S = 30.0, 300.0

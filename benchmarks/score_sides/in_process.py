@@ -46,7 +46,7 @@ class LibraryProcess:
     def __init__(self, side: Side) -> None:
         """Start it and wait until its model is loaded."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.score_sides.library"],
+            [sys.executable, "-m", "benchmarks.score_sides.in_process"],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
