@@ -14,9 +14,9 @@ import msgspec
 
 from benchmarks.peers.commands import ROOT, Start
 from benchmarks.peers.janitor import Janitor
-from benchmarks.peers.runner_pipe import LibraryPipe
 from benchmarks.peers.orders import Answer, ClientOrder, Order, Target
 from benchmarks.peers.processes import UsageWindow, end, owns_listener, resume, suspend
+from benchmarks.peers.runner_pipe import LibraryPipe
 
 START_S = 420.0  # vLLM needs one to three minutes
 RUN_S = 520.0

@@ -17,6 +17,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
 import workers.paged_attention.cpu_kernel  # noqa: F401  # settings of numba, said before anything is compiled
+from workers.lean.bfloat16_products import ask_for
 from workers.paged_attention.kernel_cache import CAN_CACHE
 
 # Sums may be reordered (that makes them vectors), but NaN and infinity keep their meaning: a broken row must show.
@@ -73,11 +74,7 @@ def prefetch(typing_context: Any, address: Any) -> Any:
     """Ask for the cache line at the address; any address is fine."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = builder.inttoptr(arguments[0], cgutils.voidptr_t)
-        word = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, word, word, word])
-        function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
-        builder.call(function, [pointer, word(0), word(2), word(1)])
+        ask_for(builder, arguments[0])
         return context.get_dummy_value()
 
     return types.none(types.uintp), generate

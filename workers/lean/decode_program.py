@@ -8,9 +8,7 @@ from workers.lean.attention import StepAttention
 from workers.lean.jobs import GATE, Jobs
 from workers.lean.program import Program, Step, can_run
 from workers.lean.scratch import Scratch
-from workers.linear.interface import FewRowsLayer, LinearLayer
-
-MOST_TOKENS = 36  # above, what lies between kernels is a small part of a step
+from workers.linear.interface import MOST_FEW_ROWS, FewRowsLayer, LinearLayer
 
 
 class DecodeProgram:
@@ -46,23 +44,22 @@ class DecodeProgram:
         and `normed`. False: nothing was done, there are no kernels for it.
         """
         count = len(hidden)
-        if not self._is_possible or count > MOST_TOKENS:
+        if not self._is_possible or count > MOST_FEW_ROWS:
             return False
         program = self._program_for(hidden, normed)
         if program is None:
             return False
-        (_, norm_jobs), (qkv, result, gate_up, gated) = self._norm, (self._rows(scratch) for scratch in self._scratch)
+        _, norm_jobs = self._norm
+        qkv, result, _, _ = map(self._rows, self._scratch)
         norm_jobs.set_all(next=0, rows=count, hidden=hidden.data_ptr(), normed=normed.data_ptr())
         norm_jobs.records["delta"][0] = 0
         norm_jobs.records["delta"][1:-1] = result.data_ptr()  # the last job is that of the head
-        self._gate_jobs.records[:] = self._gate_model.records[0]
-        self._gate_jobs.set_all(next=0, rows=count, gate_up=gate_up.data_ptr(), output=gated.data_ptr())
         self._attention.begin_program(qkv)
         program.run(threads)
         return True
 
     def _rows(self, scratch: Scratch) -> torch.Tensor:
-        return scratch.rows(MOST_TOKENS)
+        return scratch.rows(MOST_FEW_ROWS)
 
     def _program_for(self, hidden: torch.Tensor, normed: torch.Tensor) -> Program | None:
         attended = self._attention.output_at(len(hidden))
@@ -74,6 +71,8 @@ class DecodeProgram:
 
     def _steps(self, count: int, normed: int, attended: int) -> list[Step] | None:
         (norm, norm_jobs), (qkv_rows, results, gate_ups, gateds) = self._norm, map(self._rows, self._scratch)
+        self._gate_jobs.records[:] = self._gate_model.records[0]
+        self._gate_jobs.set_all(next=0, rows=count, gate_up=gate_ups.data_ptr(), output=gateds.data_ptr())
         steps = [(norm, norm_jobs.address(0))]
         for index, (qkv, output, gate_up, down) in enumerate(self._layers):
             parts = (

@@ -15,11 +15,10 @@ import numpy as np
 import torch
 
 from workers.lean.bfloat16_products import has_products
-from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
+from workers.lean.compiled import kernel, load, pointer_to, store, take_ticket
 from workers.lean.openmp import run_kernel
-from workers.linear.row_tile import CHUNK, LINE_BYTES, ROW_BYTES, bfloat16_tile, named_passes
+from workers.linear.row_tile import ROW_BYTES, multiply_pairs, named_passes
 
-MOST_ROWS = 36  # above, oneDNN is as fast
 _OUTPUTS, _INPUTS = 64, 32  # of a block
 _JOB = np.dtype(
     [
@@ -38,32 +37,6 @@ _JOB = np.dtype(
 )
 
 
-@numba.njit(**INNER)
-def _multiply_block(job: Any, block: Any, following: Any, sums: Any) -> None:
-    """Rows times one block of outputs, to sums float32 [rows, outputs]; `following` is this thread's next block."""
-    depth = job.in_features // 2
-    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
-    weight = job.weight + np.uintp(block * depth * ROW_BYTES)
-    after = job.weight + np.uintp(following * depth * ROW_BYTES)
-    sums[:] = np.float32(0.0)
-    for start in range(0, depth, CHUNK):
-        end = min(start + CHUNK, depth)
-        ahead = weight + np.uintp(end * ROW_BYTES) if end < depth else after
-        for index in range(job.num_passes):
-            first, rows, line, lines = passes[index, 0], passes[index, 1], passes[index, 2], passes[index, 3]
-            inputs = job.inputs + np.uintp((first * job.in_features + 2 * start) * 2)
-            bfloat16_tile(
-                rows,
-                lines,
-                inputs,
-                2 * job.in_features,
-                weight + np.uintp(start * ROW_BYTES),
-                ahead + np.uintp(line * LINE_BYTES),
-                end - start,
-                np.uintp(sums[index].ctypes.data),
-            )
-
-
 @kernel
 def _multiply(job_at: Any) -> None:
     record = numba.carray(job_at, 1, _JOB)
@@ -73,11 +46,13 @@ def _multiply(job_at: Any) -> None:
     bias = numba.carray(pointer_to(job.bias), (outputs,), np.uint16)
     passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
     sums = np.empty((job.num_passes, passes[0, 1], _OUTPUTS), np.float32)
-    count = outputs // _OUTPUTS
+    count, depth = outputs // _OUTPUTS, job.in_features // 2
     block = take_ticket(ticket_at)
     while block < count:
         following = take_ticket(ticket_at)
-        _multiply_block(job, block, min(following, count - 1), sums)
+        weight = job.weight + np.uintp(block * depth * ROW_BYTES)
+        after = job.weight + np.uintp(min(following, count - 1) * depth * ROW_BYTES)
+        multiply_pairs(job.inputs, 2 * job.in_features, weight, after, depth, job.passes, sums)
         for index in range(job.num_passes):
             for r in range(passes[index, 1]):
                 row = passes[index, 0] + r
@@ -89,9 +64,7 @@ def _multiply(job_at: Any) -> None:
 
 
 class FewRows:
-    """One packed weight, ready for products of up to MOST_ROWS rows. Used by one thread at a time."""
-
-    most_rows = MOST_ROWS
+    """One packed weight, ready for products of up to MOST_FEW_ROWS rows. Used by one thread at a time."""
 
     def __init__(self, weight_address: int, out_features: int, in_features: int, bias: torch.Tensor | None) -> None:
         """The weight's memory must stay mapped; `bias` is kept. Computes nothing.
@@ -109,7 +82,7 @@ class FewRows:
             record["bias"] = 0 if self._bias is None else self._bias.data_ptr()
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
-        """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_ROWS."""
+        """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_FEW_ROWS."""
         result = rows.new_empty(len(rows), self._out_features)
         _fill_in(self._jobs[0], len(rows), rows.data_ptr(), result.data_ptr())
         run_kernel(_multiply(), self._address, torch.get_num_threads())

@@ -13,7 +13,7 @@ from workers.linear.int4_kernels import INT4_PRODUCT, multiply_int4_bfloat16, mu
 from workers.linear.int8_kernels import QUANTIZE
 from workers.linear.int8_layout import BLOCK, padded
 from workers.linear.int8_rows import QUANTIZERS, coded_rows, few_coded_rows
-from workers.linear.interface import LinearLayer, LinearShape
+from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
 from workers.linear.vnni_int4 import GROUP
 
 _MULTIPLY = {torch.bfloat16: multiply_int4_bfloat16, torch.float32: multiply_int4_float32}
@@ -63,7 +63,7 @@ class Int4Layer:
 
     def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
         """See `FewRowsLayer`."""
-        if count > few_coded_rows.most_rows:
+        if count > MOST_FEW_ROWS:
             return None
         self._use_bias()
         quantize, codes, scales = few_coded_rows.step(self._quantizing[0], count, rows_at, self._dtype)

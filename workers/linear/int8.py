@@ -23,11 +23,10 @@ from workers.linear.int8_layout import (
     write_layer,
 )
 from workers.linear.int8_rows import QUANTIZERS, coded_rows, few_coded_rows
-from workers.linear.interface import LinearLayer, LinearShape
+from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
 from workers.linear.mkldnn_blob import tensor_on
 from workers.linear.row_tile import named_passes
 
-MOST_FEW_ROWS = 32  # above, oneDNN's product is as fast or faster
 _ZERO_POINT = 128
 _MULTIPLY = {torch.bfloat16: kernels.multiply_bfloat16, torch.float32: kernels.multiply_float32}
 _SCALE = {torch.bfloat16: kernels.scale_bfloat16, torch.float32: kernels.scale_float32}
@@ -79,7 +78,7 @@ class Int8Layer:
 
     def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
         """See `FewRowsLayer`."""
-        if count > min(MOST_FEW_ROWS, few_coded_rows.most_rows):
+        if count > MOST_FEW_ROWS:
             return None
         self._use_bias()
         quantize, codes, scales = few_coded_rows.step(self._quantizing[0], count, rows_at, self._dtype)

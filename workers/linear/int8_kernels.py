@@ -10,7 +10,7 @@ import numba
 import numpy as np
 
 from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
-from workers.linear.row_tile import CHUNK, LINE_BYTES, ROW_BYTES, byte_tile
+from workers.linear.row_tile import multiply_bytes
 from workers.linear.vnni import DEPTH, STRIPE
 
 _ADDRESS, _COUNT = np.uintp, np.int64
@@ -97,31 +97,6 @@ def _quantize(job: Any, ticket_at: Any, kind: Any) -> None:
 
 
 @numba.njit(**INNER)
-def _multiply_stripe(job: Any, stripe: Any, following: Any, sums: Any) -> None:
-    """Codes times one stripe of weights, to sums int32 [passes, rows, STRIPE]; `following`: this thread's next one."""
-    depth = job.inputs // DEPTH
-    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
-    weight = job.weight + np.uintp(stripe * job.stripe_bytes)
-    after = job.weight + np.uintp(following * job.stripe_bytes)
-    sums[:] = np.int32(0)
-    for start in range(0, depth, CHUNK):
-        end = min(start + CHUNK, depth)
-        ahead = weight + np.uintp(end * ROW_BYTES) if end < depth else after
-        for index in range(job.num_passes):
-            first, rows, line, lines = passes[index, 0], passes[index, 1], passes[index, 2], passes[index, 3]
-            byte_tile(
-                rows,
-                lines,
-                job.codes + np.uintp(first * job.inputs + DEPTH * start),
-                job.inputs,
-                weight + np.uintp(start * ROW_BYTES),
-                ahead + np.uintp(line * LINE_BYTES),
-                end - start,
-                np.uintp(sums[index].ctypes.data),
-            )
-
-
-@numba.njit(**INNER)
 def _multiply(job: Any, ticket_at: Any, kind: Any) -> None:
     outputs = job.outputs
     output = numba.carray(pointer_to(job.output), (job.rows, outputs), kind)
@@ -136,7 +111,9 @@ def _multiply(job: Any, ticket_at: Any, kind: Any) -> None:
     stripe = take_ticket(ticket_at)
     while stripe < count:
         following = take_ticket(ticket_at)
-        _multiply_stripe(job, stripe, min(following, count - 1), sums)
+        weight = job.weight + np.uintp(stripe * job.stripe_bytes)
+        after = job.weight + np.uintp(min(following, count - 1) * job.stripe_bytes)
+        multiply_bytes(job.codes, job.inputs, weight, after, job.inputs // DEPTH, job.passes, sums)
         begin, end = stripe * STRIPE, min((stripe + 1) * STRIPE, outputs)
         for index in range(job.num_passes):
             for r in range(passes[index, 1]):

@@ -10,6 +10,7 @@ import torch
 
 from workers.lean.openmp import run_kernel
 from workers.linear.int8_kernels import QUANTIZE, quantize_bfloat16, quantize_float32
+from workers.linear.interface import MOST_FEW_ROWS
 
 _PADDING = 4  # kernels read rows by four
 _SMALLEST_SHARED = 1 << 15  # numbers; fewer are turned to codes before another thread is at work
@@ -45,15 +46,13 @@ coded_rows = CodedRows()
 class FewCodedRows:
     """Codes of a few rows, written and read by the steps of programs, all of which one thread runs."""
 
-    most_rows = 36
-
     def __init__(self) -> None:
         self._codes: list[torch.Tensor] = []  # the last is the longest; programs may name the others
-        self._scales = torch.empty(self.most_rows, dtype=torch.float32)
+        self._scales = torch.empty(MOST_FEW_ROWS, dtype=torch.float32)
 
     def step(self, job: np.void, count: int, rows_at: int, dtype: torch.dtype) -> tuple[int, int, int]:
         """Fills in a QUANTIZE job, whose width is there already; the kernel, and where codes and scales will be."""
-        wanted = (self.most_rows + _PADDING) * int(job["width"])
+        wanted = (MOST_FEW_ROWS + _PADDING) * int(job["width"])
         if not self._codes or len(self._codes[-1]) < wanted:
             self._codes.append(torch.full((wanted,), 128, dtype=torch.uint8))
         codes, scales = self._codes[-1].data_ptr(), self._scales.data_ptr()

@@ -10,6 +10,8 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+MOST_FEW_ROWS = 36  # of a `FewRowsLayer`; with more, oneDNN's products are as fast and what lies around them is little
+
 
 @dataclass(frozen=True)
 class LinearShape:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ipc.errors import ProtocolError
-from workers.linear.interface import LinearLayer, LinearShape
+from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
 from workers.linear.mkldnn_blob import blob_bytes, blob_obstacle, blob_of, tensor_on
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ class PackedLinear:
 
     def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
         """See `FewRowsLayer`."""
-        if self._few_rows is None or count > self._few_rows.most_rows:
+        if self._few_rows is None or count > MOST_FEW_ROWS:
             return None
         return [self._few_rows.step(count, rows_at, result_at)]
 
@@ -59,7 +59,7 @@ class PackedLinear:
         if count == 0:
             return rows.new_empty(*rows.shape[:-1], self.out_features)
         few_rows = self._few_rows
-        if few_rows is not None and count <= few_rows.most_rows and then == "none":
+        if few_rows is not None and count <= MOST_FEW_ROWS and then == "none":
             product = few_rows.multiply(rows.reshape(count, self.in_features).contiguous())
             return product.view(*rows.shape[:-1], self.out_features)
         multiply = torch.ops.mkldnn._linear_pointwise

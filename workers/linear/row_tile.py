@@ -3,6 +3,7 @@
 import functools
 from typing import Any
 
+import numba
 import numpy as np
 import numpy.typing as npt
 from numba import types
@@ -20,6 +21,7 @@ from workers.lean.bfloat16_products import (
     in_every_lane,
     load_at,
 )
+from workers.lean.compiled import INNER, pointer_to
 from workers.linear.vnni import multiply_add
 
 MOST_TILE_ROWS = 6  # with COLUMNS: 24 of the 32 vector registers hold sums
@@ -27,7 +29,8 @@ COLUMNS = 64
 LINES = 4  # cache lines of a row of weights
 CHUNK = 128  # rows of weights that all tiles multiply before the next: 32 KiB, which stay in the nearest caches
 _VECTORS = COLUMNS // LANES
-ROW_BYTES = COLUMNS * 4  # of a row of weights: for each column one word, of two or four numbers
+WORD_BYTES = 4
+ROW_BYTES = COLUMNS * WORD_BYTES  # of a row of weights: for each column one word, of two or four numbers
 LINE_BYTES = 64
 # (rows, lines asked for ahead) there is code for: those that `passes_of` gives
 _VARIANTS = (
@@ -96,8 +99,38 @@ def _multiply_pairs(builder: Any, total: Any, given: Any, weights: Any) -> Any:
     )
 
 
+def _walk(tile: Any) -> Any:
+    """Makes a compiled function (rows, row bytes, weight, following, depth, passes, sums).
+
+    Rows that lie `row bytes` apart times one block of COLUMNS outputs, `depth` rows of words, to sums [passes, rows,
+    COLUMNS]. `passes` is the address of `named_passes`; `following` that of the block this thread multiplies next.
+    """
+
+    @numba.njit(**INNER)
+    def walk(rows_at: Any, row_bytes: Any, weight: Any, following: Any, depth: Any, passes: Any, sums: Any) -> None:
+        tiles = numba.carray(pointer_to(passes), (sums.shape[0], 4), np.int64)
+        sums[:] = 0
+        for start in range(0, depth, CHUNK):
+            end = min(start + CHUNK, depth)
+            ahead = weight + np.uintp(end * ROW_BYTES) if end < depth else following
+            for index in range(sums.shape[0]):
+                first, rows, line, lines = tiles[index]
+                tile(
+                    rows,
+                    lines,
+                    rows_at + np.uintp(first * row_bytes + start * WORD_BYTES),
+                    row_bytes,
+                    weight + np.uintp(start * ROW_BYTES),
+                    ahead + np.uintp(line * LINE_BYTES),
+                    end - start,
+                    np.uintp(sums[index].ctypes.data),
+                )
+
+    return walk
+
+
 # Words of two bfloat16 numbers, float32 sums; words of four unsigned bytes of A and signed ones of B, int32 sums.
-bfloat16_tile, byte_tile = _row_tile(_multiply_pairs, SUMS), _row_tile(multiply_add, WORDS)
+multiply_pairs, multiply_bytes = _walk(_row_tile(_multiply_pairs, SUMS)), _walk(_row_tile(multiply_add, WORDS))
 
 
 def _generate(

@@ -11,24 +11,15 @@ from llvmlite import ir
 
 STRIPE = 64  # outputs
 DEPTH = 4  # inputs an instruction takes
-_VECTORS = STRIPE // 16  # a stripe's accumulators: sixteen int32 each
 
 # The instruction is written as assembler: LLVM's name for it changes its types between versions.
 llvmlite.binding.initialize_native_asmparser()
 
 WORD, ADDRESS = ir.IntType(32), ir.IntType(64)
 VECTOR = ir.VectorType(WORD, 16)
-_ZERO, _UNDEFINED = ir.Constant(VECTOR, [0] * 16), ir.Constant(VECTOR, ir.Undefined)
 
 
 def multiply_add(builder: Any, total: Any, codes: Any, weights: Any) -> Any:
     """total + the dot products of 4 unsigned bytes of `codes` and 4 signed ones of `weights`, sixteen at once."""
     kind = ir.FunctionType(VECTOR, [VECTOR, VECTOR, VECTOR])
     return builder.call(ir.InlineAsm(kind, "vpdpbusd $2, $1, $0", "=v,v,v,0"), [codes, weights, total])
-
-
-def spread(builder: Any, address: Any) -> Any:
-    """The four bytes at the address, sixteen times."""
-    word = builder.load(builder.inttoptr(address, WORD.as_pointer()), align=DEPTH)
-    first = builder.insert_element(_UNDEFINED, word, WORD(0))
-    return builder.shuffle_vector(first, _UNDEFINED, _ZERO)

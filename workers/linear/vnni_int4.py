@@ -12,7 +12,8 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from workers.linear.vnni import ADDRESS, STRIPE, VECTOR, multiply_add, spread
+from workers.lean.bfloat16_products import WORD, in_every_lane, load_at
+from workers.linear.vnni import ADDRESS, STRIPE, VECTOR, multiply_add
 
 GROUP = 32  # inputs that share a scale
 _STEP = 8  # inputs
@@ -37,7 +38,8 @@ def _group_sums(builder: Any, weights: Any, codes: Any, starts: Any, vectors: in
         ]
         for half, numbers in enumerate(halves):
             for row, at in enumerate(codes):
-                four = builder.xor(spread(builder, builder.add(at, ADDRESS(step * _STEP + 4 * half))), _SIGNS)
+                word = load_at(builder, at, step * _STEP + 4 * half, WORD)
+                four = builder.xor(in_every_lane(builder, word), _SIGNS)
                 sums[row] = [
                     multiply_add(builder, total, own, four) for total, own in zip(sums[row], numbers, strict=True)
                 ]
@@ -76,7 +78,8 @@ def _int4_product(rows: int, vectors: int) -> Any:
                 first = builder.add(codes, builder.mul(stride, ADDRESS(row)))
                 codes_at.append(builder.add(first, builder.mul(group, ADDRESS(GROUP))))
                 words = builder.add(builder.mul(groups, ADDRESS(row)), group)
-                starts.append(spread(builder, builder.add(offsets, builder.mul(words, ADDRESS(4)))))
+                word = load_at(builder, builder.add(offsets, builder.mul(words, ADDRESS(4))), 0, WORD)
+                starts.append(in_every_lane(builder, word))
             found = _group_sums(builder, weights_at, codes_at, starts, vectors)
             spans = _scales(builder, scales_at, vectors)
             grown = [

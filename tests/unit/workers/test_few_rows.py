@@ -4,7 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from workers.linear.few_rows import MOST_ROWS, FewRows, is_possible
+from workers.linear.few_rows import FewRows, is_possible
+from workers.linear.interface import MOST_FEW_ROWS
 from workers.linear.mkldnn_blob import blob_obstacle
 
 pytestmark = pytest.mark.skipif(
@@ -14,7 +15,7 @@ SHAPES = ((64, 32), (192, 96), (256, 320))  # outputs, inputs
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("num_rows", range(1, MOST_ROWS + 1))
+@pytest.mark.parametrize("num_rows", range(1, MOST_FEW_ROWS + 1))
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_equals_the_plain_product(shape: tuple[int, int], num_rows: int, with_bias: bool) -> None:
     torch.manual_seed(1)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from workers.linear.int8 import MOST_FEW_ROWS
+from workers.linear.interface import MOST_FEW_ROWS
 from workers.linear.row_tile import _VARIANTS, LINES, passes_of
 
 COUNTS = range(1, MOST_FEW_ROWS + 1)
