@@ -139,6 +139,16 @@ class StepColumns:
         self._block = block
         self._places = _layout(header.shape).columns
 
+    def take_inputs(self, before: "StepColumns") -> None:
+        """Every input becomes that of another step of the same shape: cheaper than writing them one by one."""
+        inputs = _layout(self.header.shape).inputs
+        self._block[inputs] = before._block[inputs]
+
+    @property
+    def is_intact(self) -> bool:
+        """The block still starts with the header it was given."""
+        return _WORDS.unpack_from(self._block) == _words(self.header)
+
     def with_columns(self, **columns: npt.NDArray[np.generic]) -> "StepColumns":
         """The same step with these in place of its own columns; the others are views on the same memory."""
         changed = StepColumns(self.header, self._block)
@@ -213,6 +223,7 @@ class _Column(NamedTuple):
 
 class _Layout(NamedTuple):
     columns: dict[str, _Column]
+    inputs: slice  # of the block's bytes: every column before the first result
     num_bytes: int
 
 
@@ -225,7 +236,8 @@ def _layout(shape: StepShape) -> _Layout:
         empty = np.empty(dims if not count else (0,), dtype)
         columns[name] = _Column(dtype, dims, count, offset, empty)
         offset += _aligned(count * dtype.itemsize)
-    return _Layout(columns, offset)
+    inputs = slice(_aligned(HEADER_WORDS * 8), columns["sampled"].offset)
+    return _Layout(columns, inputs, offset)
 
 
 def step_bytes(shape: StepShape) -> int:
@@ -250,12 +262,17 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
     """Lay out a fresh plan in `block` (scheduler side). Columns hold whatever was there before: write every one you
     use.
     """
+    needed = step_bytes(header.shape)
+    if len(block) < needed:
+        raise ProtocolError(f"step of {needed} bytes does not fit its block of {len(block)}")
+    _WORDS.pack_into(block, 0, *_words(header))
+    return StepColumns(header, block)
+
+
+def _words(header: StepHeader) -> tuple[int, ...]:
+    """What the block's first words are."""
     shape = header.shape
-    if len(block) < step_bytes(shape):
-        raise ProtocolError(f"step of {step_bytes(shape)} bytes does not fit its block of {len(block)}")
-    _WORDS.pack_into(
-        block,
-        0,
+    return (
         MAGIC,
         header.step_id,
         header.model,
@@ -271,7 +288,6 @@ def write_header(block: memoryview, header: StepHeader) -> StepColumns:
         shape.num_history,
         shape.has_prompt_logprobs,
     )
-    return StepColumns(header, block)
 
 
 def read_columns(block: memoryview) -> StepColumns:

@@ -53,6 +53,7 @@ class RouterLink:
         _bound(self._socket, high_water_mark)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)  # an unknown peer is an error, not a silent loss
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)  # a reconnecting peer takes over from its broken connection
+        self._fd = int(self._socket.getsockopt(zmq.FD))
         try:
             self._socket.bind(address)
         except zmq.ZMQError as error:
@@ -63,7 +64,7 @@ class RouterLink:
 
     def fileno(self) -> int:
         """Becomes readable when something changed; then, and after sends, ask `has_input` before sleeping on it."""
-        return int(self._socket.getsockopt(zmq.FD))
+        return self._fd
 
     def has_input(self) -> bool:
         """A frame can be received now."""

@@ -1,6 +1,7 @@
 """Appends a finished step's results to the ledger, decides what ended, and forwards exactly what was appended."""
 
 import time
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +26,11 @@ _NO_SLOTS: Slots = np.empty(0, np.intp)
 _CLOSED, _FREE, _RUNNING = int(SlotState.CLOSED), int(SlotState.FREE), int(SlotState.RUNNING)
 
 
-def commit_generate(
-    ledger: Ledger, flight: GenerateFlight, columns: StepColumns, frontends: FrontendOutbox, metrics: ModelMetrics
-) -> Slots:
-    """One GENERATE step is done. `columns` may be released afterwards. Returns slots whose last token will be planned
+def commit_generate(ledger: Ledger, flight: GenerateFlight, frontends: FrontendOutbox, metrics: ModelMetrics) -> Slots:
+    """One GENERATE step is done; its block may be released afterwards. Returns slots whose last token will be planned
     again: steps that are in flight behind this one do not count for them."""
-    slots, counts = flight.slots, ~flight.is_void
-    is_unusual = bool(columns.row_status.any())  # hardly ever
+    columns, slots, counts = flight.columns, flight.slots, ~flight.is_void
+    is_unusual = bool(np.count_nonzero(columns.row_status))  # hardly ever
     late = _NO_SLOTS
     if is_unusual:
         is_late = counts & (columns.row_status == RowStatus.LATER)
@@ -46,11 +45,13 @@ def commit_generate(
         counts &= ~is_late
         counts = _end_unusual_rows(ledger, slots, counts, columns.row_status, frontends, metrics)
     # Before anything ends: a stream that finishes now gives its pages back, and only registered ones stay known.
-    for slot in slots[_has_new_full_page(ledger, flight) & counts].tolist():
-        ledger.register_computed_pages(slot)
+    fills_page = _has_new_full_page(ledger, flight) & counts
+    if np.count_nonzero(fills_page):
+        for slot in slots[fills_page].tolist():
+            ledger.register_computed_pages(slot)
     states = ledger.state[slots]
     sampled = flight.samples & (states != _CLOSED) & (states != _FREE) & counts
-    if sampled.any():
+    if np.count_nonzero(sampled):
         _append_tokens(ledger, slots[sampled], columns, sampled, frontends, metrics)
     release_leaving(ledger, slots)
     return late
@@ -92,7 +93,7 @@ def _land(ledger: Ledger, flight: GenerateFlight, metrics: ModelMetrics) -> None
     """The step's rows have made progress: whatever killed workers was not in there."""
     slots, num_new, samples = flight.slots, flight.num_new, flight.samples
     ledger.in_flight[slots] -= 1
-    if flight.is_void.any():
+    if np.count_nonzero(flight.is_void):
         counts = ~flight.is_void
         slots, num_new, samples = slots[counts], num_new[counts], samples[counts]
     ledger.shares.charge(ledger.tenant[slots], num_new, samples)
@@ -100,9 +101,10 @@ def _land(ledger: Ledger, flight: GenerateFlight, metrics: ModelMetrics) -> None
     ledger.num_computed[slots] = before + num_new
     ledger.num_pending[slots] -= samples
     ledger.num_deaths[slots] = 0
+    metrics.prefilled_tokens.add(float(num_new.sum()) - np.count_nonzero(samples))
     again = ledger.num_once_computed[slots] - before
-    metrics.prefilled_tokens.add(float(num_new.sum() - samples.sum()))
-    metrics.reprefilled_tokens.add(float(np.clip(again, 0, num_new).sum()) if (again > 0).any() else 0.0)
+    if np.count_nonzero(again > 0):
+        metrics.reprefilled_tokens.add(float(np.clip(again, 0, num_new).sum()))
 
 
 def _has_new_full_page(ledger: Ledger, flight: GenerateFlight) -> npt.NDArray[np.bool_]:
@@ -127,9 +129,9 @@ def _append_tokens(
     fault_points.reach("scheduler.committed")
     reasons = finish_reasons(ledger, slots, tokens)
     _observe_times(ledger, slots, positions, metrics)
-    told = DrawnLogprobs.of(columns, rows) if (ledger.num_logprobs[slots] >= 0).any() else None
+    told = DrawnLogprobs.of(columns, rows) if np.count_nonzero(ledger.num_logprobs[slots] >= 0) else None
     _forward(ledger, slots, positions - ledger.num_prompt[slots], tokens, reasons, told, frontends)
-    if not reasons.any():
+    if not np.count_nonzero(reasons):
         return
     for slot, reason in zip(slots[reasons != 0].tolist(), reasons[reasons != 0].tolist(), strict=True):
         stream = ledger.streams[slot]
@@ -148,8 +150,9 @@ def _forward(
     frontends: FrontendOutbox,
 ) -> None:
     owners = ledger.frontend[slots]
-    for owner in set(owners.tolist()):
-        rows = owners == owner
+    different = set(owners.tolist())
+    for owner in different:
+        rows: Any = slice(None) if len(different) == 1 else owners == owner
         batch = TokenBatch(
             ledger.stream_id[slots[rows]].tobytes(),
             positions[rows].tobytes(),
@@ -185,15 +188,16 @@ def _tell_prompt(
 def _observe_times(ledger: Ledger, slots: Slots, positions: npt.NDArray[np.int32], metrics: ModelMetrics) -> None:
     now = time.monotonic()
     is_first = positions == ledger.num_prompt[slots]
-    for slot in slots[is_first].tolist():
+    for slot in slots[is_first].tolist() if np.count_nonzero(is_first) else ():
         stream = ledger.streams[slot]
         if stream is not None:
             metrics.time_to_first_token.observe(now - stream.arrived)
             metrics.queue_seconds.observe((stream.admitted or now) - stream.arrived)
             metrics.cached_tokens.add(stream.num_cached_tokens)
-    later = slots[~is_first & (ledger.last_token_time[slots] > 0)]
-    if len(later):
-        metrics.inter_token.observe_many(now - ledger.last_token_time[later])
+    before = ledger.last_token_time[slots]  # 0: in another life
+    waited = now - before[before > 0]
+    if len(waited):
+        metrics.inter_token.observe_many(waited)
     ledger.last_token_time[slots] = now
     metrics.generation_tokens.add(float(len(slots)))
 
@@ -217,16 +221,15 @@ def fail_slot(
 def release_leaving(ledger: Ledger, slots: Slots) -> None:
     """Slots that wait to be freed or handed over, and have nothing in flight any more, go now."""
     leaves = ledger.state[slots] > _RUNNING
-    if not leaves.any():
+    if not np.count_nonzero(leaves):
         return
     for slot in slots[leaves & (ledger.in_flight[slots] == 0)].tolist():
         ledger.release_if_idle(slot)
 
 
-def commit_score(
-    queue: ScoreQueue, flight: ScoreFlight, columns: StepColumns, frontends: FrontendOutbox, metrics: ModelMetrics
-) -> None:
+def commit_score(queue: ScoreQueue, flight: ScoreFlight, frontends: FrontendOutbox, metrics: ModelMetrics) -> None:
     """One SCORE step is done: forward its pairs, one batch a frontend."""
+    columns = flight.columns
     queue.land(flight.pairs)
     by_frontend: dict[bytes, list[tuple[int, ScoreJob, int]]] = {}
     for row, (job, pair) in enumerate(flight.pairs):

@@ -81,6 +81,7 @@ class Ledger:
         self.frontend = np.zeros(max_num_seqs, np.int32)  # index in FrontendOutbox
         self.last_token_time = np.zeros(max_num_seqs, np.float64)
         self._num_admitted = 0
+        self.num_plans = 0
         self.num_preemptions = 0
 
     # --- what is running ---------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ Made anew for each round of planning. Workers may have phases of their own: then
 go to those that decode with their first token. Where only one kind is left it does both: slow is better than never.
 """
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -27,10 +28,15 @@ class Placement:
         decoding = [peer for peer in live if peer.phases != "prefill"]
         self._admitting = {peer.worker_id: peer for peer in prefilling or open_peers}
         self.handing_over = {peer.worker_id for peer in live if peer.phases == "prefill"} if decoding else set()
-        self._share = fair_share(ledger, len(self._admitting))
-        self._num_running = {
-            peer.worker_id: len(ledger.running_on(peer.worker_id)) for peer in self._admitting.values()
-        }
+        self._ledger = ledger
+
+    @functools.cached_property
+    def _share(self) -> int:
+        return fair_share(self._ledger, len(self._admitting))
+
+    @functools.cached_property
+    def _num_running(self) -> dict[int, int]:
+        return {worker: len(self._ledger.running_on(worker)) for worker in self._admitting}
 
     def admits(self, peer: WorkerPeer) -> bool:
         """Whether this worker takes waiting streams at all."""

@@ -10,7 +10,6 @@ from ipc.doorbell import Doorbell
 from ipc.errors import ProtocolError, ZerolaneError
 from ipc.messages import Abort, Hello, SubmitGenerate, SubmitScore, ToScheduler, Welcome
 from ipc.metrics_page import Counter
-from ipc.step_layout import StepColumns, read_columns
 from ipc.worker_link import MAX_SLEEP_S, SchedulerLink
 from ipc.zmq_link import RouterLink
 from scheduler import admission, integrity, migration, recovery
@@ -22,7 +21,7 @@ from scheduler.from_workers import finished_steps, is_failure
 from scheduler.planning import fill_workers
 from scheduler.scheduler_metrics import show_ledger, show_scores
 from scheduler.steering import steer
-from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
+from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, WorkerPeer
 from scheduler.worker_roster import WorkerRoster
 
 CHECK_PERIOD_S = 1.0  # the invariants take some milliseconds with many pages
@@ -43,13 +42,17 @@ class StepLoop:
         self._doorbell = doorbell
         self._decoder: Decoder[ToScheduler] = Decoder(ToScheduler)
         self._rate = TokenRate()
+        self._poller = select.poll()
+        self._polled: set[int] = set()  # control descriptors that `_poller` knows
+        self._has_input = True  # of the router, as far as is known: asking it is dear
         self._was_idle = True
         self._gauges_shown = 0.0
         self._checked = 0.0
 
     def turn(self) -> None:
         """One round without sleeping."""
-        self._receive()
+        if self._has_input:
+            self._receive()
         for peer in list(self.state.workers.values()):
             self.commit_reports(peer)
         self._end_hanging()
@@ -69,28 +72,35 @@ class StepLoop:
         followed by another, because a whole turn would only take time from the workers' cores. So does one that
         ZeroMQ's descriptor ended: it tells of everything inside ZeroMQ, and most of that is no frame.
         """
-        poller = select.poll()
-        router_fd = self._router.fileno()
-        for fd in (self._doorbell.fileno(), router_fd, control_fd):
-            poller.register(fd, select.POLLIN)
         links = [peer.link for peer in self.state.workers.values()]
         for link in links:
             link.begin_wait()
         deadline = time.monotonic() + GAUGE_PERIOD_S
+        self._has_input = self._router.has_input()
+        is_awake = self._has_input or self._has_news(links)
+        poller, router_fd = self._poller_with(control_fd), self._router.fileno()
         while True:
-            nap_s = 0.0 if self._has_news(links) else MAX_SLEEP_S
-            ready = poller.poll(nap_s * 1000)
-            is_told = any(fd != router_fd for fd, _ in ready)  # what the router has to say is seen by `_has_news`
-            if is_told or nap_s == 0 or self.state.frontends.has_backlog or time.monotonic() > deadline:
+            ready = [fd for fd, _ in poller.poll(0 if is_awake else MAX_SLEEP_S * 1000)]
+            if router_fd in ready and not self._has_input:
+                self._has_input = self._router.has_input()
+            if is_awake or self._has_input or any(fd != router_fd for fd in ready) or self._has_news(links):
+                break
+            if self.state.frontends.has_backlog or time.monotonic() > deadline:
                 break
         for link in links:
             link.end_wait()
         self._doorbell.clear()
-        return any(fd == control_fd for fd, _ in ready)
+        return control_fd in ready
+
+    def _poller_with(self, control_fd: int) -> select.poll:
+        if control_fd not in self._polled:
+            for fd in (self._doorbell.fileno(), self._router.fileno(), control_fd):
+                self._poller.register(fd, select.POLLIN)
+            self._polled.add(control_fd)
+        return self._poller
 
     def _has_news(self, links: list[SchedulerLink]) -> bool:
-        lost = bool(self.state.frontends.lost)
-        return lost or self._router.has_input() or any(link.has_report() for link in links)
+        return bool(self.state.frontends.lost) or any(link.has_report() for link in links)
 
     def commit_reports(self, peer: WorkerPeer) -> None:
         """Commit all the worker has published; also called for a dead one, whose last results still count."""
@@ -131,6 +141,11 @@ class StepLoop:
                     frontends.send(frontends.index_of(identity), Welcome(self.state.config.epoch))
 
     def _commit(self, peer: WorkerPeer, flight: Flight) -> None:
+        """Raises ProtocolError when the block does not hold the step any more: then it is in flight again, and lost
+        with its worker."""
+        if not flight.columns.is_intact:
+            peer.flights.appendleft(flight)
+            raise ProtocolError(f"the results of step {flight.ticket.step_id} are those of another step")
         now = time.monotonic()
         seconds = now - max(flight.planned_at, peer.last_report)
         self.state.clock.saw(flight, seconds)
@@ -140,29 +155,15 @@ class StepLoop:
         if isinstance(flight, CopyFlight):
             metrics.migrated_pages.add(migration.land(self.state.ledgers[flight.model], flight, is_done=True))
             return
-        columns = self._results(peer, flight)
         metrics.step_seconds.observe(now - flight.planned_at)
         if isinstance(flight, GenerateFlight):
             ledger = self.state.ledgers[flight.model]
-            late = commit_generate(ledger, flight, columns, self.state.frontends, metrics)
+            late = commit_generate(ledger, flight, self.state.frontends, metrics)
             if len(late):
                 peer.void_later(flight.model, late)
         else:
-            commit_score(self.state.score_queues[flight.model], flight, columns, self.state.frontends, metrics)
+            commit_score(self.state.score_queues[flight.model], flight, self.state.frontends, metrics)
         self._rate.add(now, flight.num_tokens)
-
-    def _results(self, peer: WorkerPeer, flight: GenerateFlight | ScoreFlight) -> StepColumns:
-        """What the worker wrote. Raises ZerolaneError when it cannot be that step's: it is in flight again then, and
-        lost with its worker."""
-        rows = flight.slots if isinstance(flight, GenerateFlight) else flight.pairs
-        try:
-            columns = read_columns(self.state.writer.results(flight))
-            if (columns.header.step_id, len(columns.row_status)) != (flight.ticket.step_id, len(rows)):
-                raise ProtocolError(f"the results of step {flight.ticket.step_id} are those of another step")
-        except ZerolaneError:
-            peer.flights.appendleft(flight)
-            raise
-        return columns
 
     def _rest(self) -> None:
         """Gauges; and the invariants, each time the engine has become idle."""

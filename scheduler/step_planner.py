@@ -24,6 +24,7 @@ from scheduler.worker_peer import WorkerPeer
 
 MAX_DEFERRED = 32  # waiting streams looked past because another one computes their prefix right now
 MAX_LEFT_OUT = 8  # steps in a row
+_RUNNING = int(SlotState.RUNNING)  # looking up a member of an enum takes as long as comparing a small column
 MAX_TOLD_CHUNK = 128  # tokens of a prefill that tells the prompt's log-probabilities: each costs a row of logits
 
 
@@ -48,37 +49,48 @@ def plan_generate(
     if len(suspects):
         return _plan_alone(ledger, suspects, budget)
     _make_way(ledger, peer, placement)
-    due = _due(ledger, peer.worker_id, placement)
-    rows, counts = _overdue_prefill(ledger, due, budget)
-    decoding = _decode_rows(ledger, np.flatnonzero(due & (ledger.to_plan == 1)), budget)
+    to_plan = np.where(_due(ledger, peer.worker_id, placement), ledger.to_plan, 0)
+    rows, counts = _overdue_prefill(ledger, to_plan, budget)
+    decoding = _decode_rows(ledger, (to_plan == 1).nonzero()[0], budget)
     rows += decoding
     counts += [1] * len(decoding)
     budget.pace_prefill(FEWEST_TOKENS if rows else 2 * FEWEST_TOKENS)  # with nobody's next token waiting for it
-    prefills = np.flatnonzero(due & (ledger.to_plan > 1))
-    paid = ledger.shares.paid[ledger.tenant[prefills]]
-    for slot in prefills[np.lexsort((ledger.order[prefills], paid))].tolist():
+    for slot in _in_turn(ledger, (to_plan > 1).nonzero()[0]):
         if not budget.can_add():
             break
-        if ledger.state[slot] == SlotState.RUNNING and slot not in rows:  # a decode row may have preempted it just now
+        if ledger.state[slot] == _RUNNING and slot not in rows:  # a decode row may have preempted it just now
             _add_chunk(ledger, slot, budget, rows, counts)
-    while budget.can_add() and len(ledger.running_on(peer.worker_id)) < placement.share_of(peer):
-        slot = _admit_next(ledger, peer, placement, frontends)
-        if slot is None or ledger.num_deaths[slot] >= SUSPECT_DEATHS:
+    while ledger.waiting.num_waiting and budget.can_add():
+        if len(ledger.running_on(peer.worker_id)) >= placement.share_of(peer):
+            break
+        admitted = _admit_next(ledger, peer, placement, frontends)
+        if admitted is None or ledger.num_deaths[admitted] >= SUSPECT_DEATHS:
             break  # an admitted suspect has its step to itself
-        if not _add_chunk(ledger, slot, budget, rows, counts):
+        if not _add_chunk(ledger, admitted, budget, rows, counts):
             break  # those behind it would fill the slots and get nothing either
     return _take_off(ledger, np.array(rows, np.intp), np.array(counts, np.int32), False) if rows else None
 
 
-def _overdue_prefill(ledger: Ledger, due: npt.NDArray[np.bool_], budget: StepBudget) -> tuple[list[int], list[int]]:
+def _in_turn(ledger: Ledger, prefills: Slots) -> list[int]:
+    """Slots in the order in which they get what is left of a step."""
+    if len(prefills) > 1:
+        paid = ledger.shares.paid[ledger.tenant[prefills]]
+        prefills = prefills[np.lexsort((ledger.order[prefills], paid))]
+    slots: list[int] = prefills.tolist()
+    return slots
+
+
+def _overdue_prefill(ledger: Ledger, to_plan: npt.NDArray[np.int32], budget: StepBudget) -> tuple[list[int], list[int]]:
     """A chunk of a prefill with rules that was left out of many steps: decoding rows take their history first, and
     could leave it no room for ever."""
     rows: list[int] = []
     counts: list[int] = []
-    ruled = np.flatnonzero(due & (ledger.to_plan > 0) & (ledger.rules_id > 0))
+    if ledger.rules.num_leases == 0:
+        return rows, counts
+    ruled = np.flatnonzero((to_plan > 0) & (ledger.rules_id > 0))
     if len(ruled) > 1:
         slot = int(ruled[np.argmin(ledger.last_planned[ruled])])
-        if ledger.to_plan[slot] > 1 and ledger.last_planned[slot] < ledger.last_planned.max() - MAX_LEFT_OUT:
+        if to_plan[slot] > 1 and ledger.last_planned[slot] < ledger.num_plans - MAX_LEFT_OUT:
             _add_chunk(ledger, slot, budget, rows, counts, limit=max(1, budget.tokens // 2))
     return rows, counts
 
@@ -86,7 +98,7 @@ def _overdue_prefill(ledger: Ledger, due: npt.NDArray[np.bool_], budget: StepBud
 def _due(ledger: Ledger, worker: int, placement: Placement) -> npt.NDArray[np.bool_]:
     """[slots] those of the worker that have something to compute. A worker that only prefills leaves output to others:
     a token drawn in a step in flight is theirs."""
-    due: npt.NDArray[np.bool_] = (ledger.worker == worker) & (ledger.state == SlotState.RUNNING)
+    due: npt.NDArray[np.bool_] = (ledger.worker == worker) & (ledger.state == _RUNNING)
     if worker in placement.handing_over:
         due &= ledger.num_planned < ledger.num_tokens
     return due
@@ -108,19 +120,20 @@ def _decode_rows(ledger: Ledger, due: Slots, budget: StepBudget) -> list[int]:
         due = due[np.argsort(ledger.last_planned[due], kind="stable")][: min(budget.tokens, budget.rows)]
     num_blocks = ledger.pages.num_blocks
     lacks_page = ledger.num_planned[due] >= num_blocks[due] * ledger.block_size
-    for slot in due[lacks_page].tolist():
-        if ledger.state[slot] == SlotState.RUNNING and not ledger.pages.cover(slot, int(ledger.num_planned[slot]) + 1):
-            make_room(ledger, slot)  # the slot itself is planned again once there is room
-    covered = ledger.num_planned[due] < num_blocks[due] * ledger.block_size
-    fit = covered & (ledger.state[due] == SlotState.RUNNING)
-    rows: list[int] = _with_history(ledger, due[fit], budget).tolist()
+    if np.count_nonzero(lacks_page):  # also of a slot that was preempted just now
+        for slot in due[lacks_page].tolist():
+            if ledger.state[slot] == _RUNNING and not ledger.pages.cover(slot, int(ledger.num_planned[slot]) + 1):
+                make_room(ledger, slot)  # the slot itself is planned again once there is room
+        covered = ledger.num_planned[due] < num_blocks[due] * ledger.block_size
+        due = due[covered & (ledger.state[due] == _RUNNING)]
+    rows: list[int] = _with_history(ledger, due, budget).tolist()
     budget.add(len(rows), len(rows))
     return rows
 
 
 def _with_history(ledger: Ledger, slots: Slots, budget: StepBudget) -> Slots:
     """Without those whose earlier tokens do not fit the step; whoever waited longest comes first."""
-    if not ledger.rules_id[slots].any():
+    if ledger.rules.num_leases == 0:
         return slots
     left_out = [
         slot
@@ -181,7 +194,8 @@ def _take_off(ledger: Ledger, slots: Slots, num_new: npt.NDArray[np.int32], is_a
     samples = (ledger.num_planned[slots] == known_and_pending) & (known_and_pending < ledger.max_total[slots])
     ledger.num_pending[slots] += samples
     ledger.in_flight[slots] += 1
-    ledger.last_planned[slots] = ledger.last_planned.max() + 1
+    ledger.num_plans += 1
+    ledger.last_planned[slots] = ledger.num_plans
     return GeneratePlan(slots, num_new, samples, is_alone)
 
 

@@ -12,13 +12,14 @@ from scheduler.stream import ScoreJob, SlotState
 
 SUSPECT_DEATHS = 2
 MAX_DEATHS = 3
+_NO_SLOTS: Slots = np.empty(0, np.intp)
 CRASH_LOOP = f"{MAX_DEATHS} workers died while this request was being computed"
 
 
 def suspects_on(ledger: Ledger, worker: int) -> Slots:
     """Slots of the worker that must run alone, in the order of their admission."""
-    if not ledger.num_deaths.any():  # nearly always
-        return np.empty(0, np.intp)
+    if not np.count_nonzero(ledger.num_deaths):  # nearly always
+        return _NO_SLOTS
     slots = np.flatnonzero(
         (ledger.worker == worker) & (ledger.state == SlotState.RUNNING) & (ledger.num_deaths >= SUSPECT_DEATHS)
     )

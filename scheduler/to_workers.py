@@ -27,6 +27,8 @@ from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFligh
 
 Counts = npt.NDArray[np.int32]
 NO_TOKEN = -1
+WIDTHS = 8  # block tables' widths are multiples of it, so that few shapes repeat
+_SAMPLE, _PROMPT_LOGPROBS = int(RowFlag.SAMPLE), int(RowFlag.PROMPT_LOGPROBS)
 
 
 class StepWriter:
@@ -47,32 +49,33 @@ class StepWriter:
         if leased is None:
             return False
         ticket, columns = leased
+        before = _same_streams(peer, ledger.card.index, slots, shape)
+        if before is None:
+            _write_streams(columns, ledger, slots)
+        else:
+            columns.take_inputs(before)
         columns.num_new[:] = plan.num_new
         columns.start[:] = start
-        columns.slot[:] = slots
-        columns.flags[:] = plan.samples * int(RowFlag.SAMPLE) + tells * int(RowFlag.PROMPT_LOGPROBS)
-        columns.temperature[:] = ledger.temperature[slots]
-        columns.top_p[:] = ledger.top_p[slots]
-        columns.min_p[:] = ledger.min_p[slots]
-        columns.top_k[:] = ledger.top_k[slots]
-        columns.seed[:] = ledger.seed[slots]
-        columns.num_prompt[:] = ledger.num_prompt[slots]
-        columns.num_logprobs[:] = ledger.num_logprobs[slots]
-        columns.serial[:] = ledger.serial[slots]
-        columns.rules_id[:] = ledger.rules_id[slots]
+        columns.flags[:] = plan.samples * _SAMPLE + tells * _PROMPT_LOGPROBS
         columns.block_tables[:] = ledger.pages.tables[slots, : shape.table_width]
         _write_tokens(columns, ledger, plan, start)
-        if shape.num_history or columns.rules_id.any():
-            columns.rules_handle[:] = ledger.rules_handle[slots]
+        if shape.num_history:
             _write_history(columns, ledger, slots, start)
         if shape.has_prompt_logprobs:
             end = start + plan.num_new
             has_next = end < columns.num_prompt
             columns.next_token[:] = np.where(has_next, ledger.tokens[slots, np.where(has_next, end, 0)], NO_TOKEN)
         is_void = np.zeros(len(slots), np.bool_)
-        num_tokens = shape.num_tokens
         flight = GenerateFlight(
-            ticket, ledger.card.index, slots, plan.num_new, plan.samples, num_tokens, is_void, plan.is_alone
+            ticket,
+            columns,
+            ledger.card.index,
+            shape.num_tokens,
+            slots,
+            plan.num_new,
+            plan.samples,
+            is_void,
+            plan.is_alone,
         )
         self._publish(peer, flight)
         return True
@@ -95,7 +98,7 @@ class StepWriter:
             columns.token_ids[begin : begin + length] = job.token_ids[source]
             columns.token_type_ids[begin : begin + length] = job.token_type_ids[source]
             begin += length
-        self._publish(peer, ScoreFlight(ticket, model, plan.pairs, shape.num_tokens, plan.is_alone))
+        self._publish(peer, ScoreFlight(ticket, columns, model, shape.num_tokens, plan.pairs, plan.is_alone))
         return True
 
     def submit_copies(self, peer: WorkerPeer, model: int, block_size: int, plan: CopyPlan) -> bool:
@@ -107,12 +110,8 @@ class StepWriter:
         ticket, columns = leased
         columns.source_page[:] = plan.source_pages
         columns.target_page[:] = plan.target_pages
-        self._publish(peer, CopyFlight(ticket, model, plan.moves, len(plan.source_pages) * block_size))
+        self._publish(peer, CopyFlight(ticket, columns, model, len(plan.source_pages) * block_size, plan.moves))
         return True
-
-    def results(self, flight: Flight) -> memoryview:
-        """The block of a finished step, until `finish`."""
-        return self.arena.view(flight.ticket.handle)
 
     def finish(self, flight: Flight) -> None:
         """Results are read: the block is free for another step."""
@@ -139,6 +138,32 @@ class StepWriter:
         fault_points.reach("scheduler.published")
 
 
+def _same_streams(peer: WorkerPeer, model: int, slots: Slots, shape: StepShape) -> StepColumns | None:
+    """The step in flight before, where its rows are the same streams' in the same order: decoding repeats itself.
+
+    What is in flight keeps its slots for its streams, so equal slots are enough.
+    """
+    before = peer.flights[-1] if peer.flights else None
+    if not isinstance(before, GenerateFlight) or before.model != model or before.columns.header.shape != shape:
+        return None
+    return before.columns if not shape.num_history and np.array_equal(before.slots, slots) else None
+
+
+def _write_streams(columns: StepColumns, ledger: Ledger, slots: Slots) -> None:
+    """What never changes while a stream is in its slot."""
+    columns.slot[:] = slots
+    columns.temperature[:] = ledger.temperature[slots]
+    columns.top_p[:] = ledger.top_p[slots]
+    columns.min_p[:] = ledger.min_p[slots]
+    columns.top_k[:] = ledger.top_k[slots]
+    columns.seed[:] = ledger.seed[slots]
+    columns.num_prompt[:] = ledger.num_prompt[slots]
+    columns.num_logprobs[:] = ledger.num_logprobs[slots]
+    columns.serial[:] = ledger.serial[slots]
+    columns.rules_id[:] = ledger.rules_id[slots]
+    columns.rules_handle[:] = ledger.rules_handle[slots]
+
+
 def _tells_prompt(ledger: Ledger, slots: Slots, start: Counts) -> npt.NDArray[np.bool_]:
     """[rows] whether the row tells log-probabilities: its prompt has tokens behind its first new one."""
     tells: npt.NDArray[np.bool_] = (ledger.num_prompt_logprobs[slots] >= 0) & (start < ledger.num_prompt[slots] - 1)
@@ -147,11 +172,12 @@ def _tells_prompt(ledger: Ledger, slots: Slots, start: Counts) -> npt.NDArray[np
 
 def _generate_shape(ledger: Ledger, plan: GeneratePlan, start: Counts, tells: npt.NDArray[np.bool_]) -> StepShape:
     slots = plan.slots
-    width = int(ledger.pages.num_blocks[slots].max())
+    width = min(ledger.pages.tables.shape[1], -(-int(ledger.pages.num_blocks[slots].max()) // WIDTHS) * WIDTHS)
     num_top = int(ledger.num_logprobs[slots].max())
-    if tells.any():
+    has_telling = bool(np.count_nonzero(tells))
+    if has_telling:
         num_top = max(num_top, int(ledger.num_prompt_logprobs[slots][tells].max()))
-    history = int(start[ledger.rules_id[slots] > 0].sum())
+    history = int(start[ledger.rules_id[slots] > 0].sum()) if ledger.rules.num_leases else 0
     return StepShape(
         StepKind.GENERATE,
         len(slots),
@@ -159,7 +185,7 @@ def _generate_shape(ledger: Ledger, plan: GeneratePlan, start: Counts, tells: np
         width,
         num_top=max(0, num_top),
         num_history=min(_rounded(history), max(MAX_HISTORY_TOKENS, ledger.card.max_model_len)),
-        has_prompt_logprobs=bool(tells.any()),
+        has_prompt_logprobs=has_telling,
     )
 
 

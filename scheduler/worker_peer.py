@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from ipc.step_layout import StepColumns
 from ipc.worker_link import SchedulerLink, StepTicket
 from scheduler.ledger import Slots
 from scheduler.migration_record import Migration
@@ -24,11 +25,12 @@ class GenerateFlight:
     """
 
     ticket: StepTicket
+    columns: StepColumns  # inputs and, once it is done, results
     model: int
+    num_tokens: int
     slots: Slots
     num_new: npt.NDArray[np.int32]
     samples: npt.NDArray[np.bool_]
-    num_tokens: int
     is_void: npt.NDArray[np.bool_]
     is_alone: bool = False  # one suspect, nothing beside or behind it
     planned_at: float = field(default_factory=time.monotonic)
@@ -39,9 +41,10 @@ class ScoreFlight:
     """A SCORE step under way: its rows are (job, pair index)."""
 
     ticket: StepTicket
+    columns: StepColumns
     model: int
-    pairs: list[tuple[ScoreJob, int]]
     num_tokens: int
+    pairs: list[tuple[ScoreJob, int]]
     is_alone: bool = False
     planned_at: float = field(default_factory=time.monotonic)
 
@@ -51,9 +54,10 @@ class CopyFlight:
     """A COPY step under way: pages of these slots' migrations."""
 
     ticket: StepTicket
+    columns: StepColumns
     model: int
-    moves: list[tuple[int, Migration]]  # slot, and what it was when the step was planned
     num_tokens: int  # positions copied
+    moves: list[tuple[int, Migration]]  # slot, and what it was when the step was planned
     is_alone: bool = False
     planned_at: float = field(default_factory=time.monotonic)
 

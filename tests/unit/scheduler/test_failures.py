@@ -9,7 +9,7 @@ from ipc.codec import encode
 from ipc.control_messages import KillWorker
 from ipc.errors import ErrorCode
 from ipc.messages import Abort, Hello
-from ipc.step_layout import StepColumns, read_columns
+from ipc.step_layout import StepColumns
 from ipc.zmq_link import SendResult
 from scheduler.worker_peer import GenerateFlight
 from tests.support.engine_in_process import FRONTEND, GENERATE, Engine, Runs
@@ -158,7 +158,7 @@ def test_results_are_read_from_the_block(make_engine: MakeEngine) -> None:
     engine.turn()
     flight = engine.workers[0].peer.flights[0]
     assert engine.workers[0].work()
-    columns = read_columns(engine.state.writer.results(flight))
+    columns = flight.columns
     assert columns.sampled.tolist() == fake_continuation([1, 2], 1)
     assert isinstance(columns.sampled, np.ndarray)
     engine.run()

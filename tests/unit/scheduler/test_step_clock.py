@@ -7,6 +7,7 @@ import pytest
 
 from ipc.arena import Handle
 from ipc.control_messages import KillWorker
+from ipc.step_layout import StepHeader, StepKind, StepShape, step_bytes, write_header
 from ipc.worker_link import StepTicket
 from scheduler import step_clock
 from scheduler.step_clock import FIRST_STEP_S, StepClock
@@ -18,7 +19,9 @@ MakeEngine = Callable[..., Engine]
 
 
 def flight(num_tokens: int) -> ScoreFlight:
-    return ScoreFlight(StepTicket(1, Handle(0, 64, 1, 1)), 0, [], num_tokens)
+    shape = StepShape(StepKind.SCORE, 0, num_tokens)
+    columns = write_header(memoryview(bytearray(step_bytes(shape))), StepHeader(1, 0, 1, shape))
+    return ScoreFlight(StepTicket(1, Handle(0, 64, 1, 1)), columns, 0, num_tokens, [])
 
 
 def test_a_first_step_has_long_and_later_ones_what_was_measured() -> None:
