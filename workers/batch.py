@@ -13,8 +13,9 @@ import torch
 from ipc.model_card import ModelCard
 from ipc.step_layout import RowFlag, StepColumns
 from workers.paged_attention.interface import AttentionPlan, PrefillRow
-from workers.rows import resolved_tokens, token_positions, token_rows
+from workers.rows import is_decode, resolved_tokens, token_positions, token_rows
 
+_SAMPLE = int(RowFlag.SAMPLE)
 MAX_SINGLE_TOKENS = 1  # rows of at most so many new tokens are computed token by token, like decoding, unless told
 
 
@@ -36,11 +37,11 @@ def generate_batch(
     max_single_tokens: int = MAX_SINGLE_TOKENS,
 ) -> GenerateBatch:
     """The batch of a GENERATE step, checked before; `last_token` [slots] holds what each running slot drew before."""
-    rows = token_rows(columns.num_new)
+    rows = np.arange(len(columns.num_new)) if is_decode(columns) else token_rows(columns.num_new)
     positions = token_positions(columns)
     tokens = resolved_tokens(columns, last_token).astype(np.int64)
-    sample_rows = np.flatnonzero(columns.flags & RowFlag.SAMPLE)
-    last_indexes = np.cumsum(columns.num_new, dtype=np.int64) - 1
+    sample_rows = np.flatnonzero(columns.flags & _SAMPLE)
+    last_indexes = rows if is_decode(columns) else np.cumsum(columns.num_new, dtype=np.int64) - 1
     return GenerateBatch(
         token_ids=torch.from_numpy(tokens)[None],
         position_ids=torch.from_numpy(positions)[None],
@@ -62,6 +63,17 @@ def attention_plan(
     Rows of at most `max_single_tokens` are computed token by token.
     """
     token_page = columns.block_tables[rows, positions // block_size].astype(np.int64)
+    if is_decode(columns):
+        return AttentionPlan(
+            block_size=block_size,
+            token_page=torch.from_numpy(token_page),
+            token_offset=torch.from_numpy(positions % block_size),
+            single_tokens=torch.from_numpy(rows),
+            single_lengths=torch.from_numpy((positions + 1).astype(np.int32)),
+            single_tables=torch.from_numpy(columns.block_tables.copy()),
+            prefill_rows=(),
+            singles_are_all=True,
+        )
     is_single = columns.num_new <= max_single_tokens
     singles = np.flatnonzero(is_single[rows])
     return AttentionPlan(

@@ -212,7 +212,7 @@ class Decoder:
         """`_forward` of a batch that lies where the model does."""
         if self._lean is not None:
             tokens, positions = batch.token_ids[0], batch.position_ids[0]
-            return self._lean.logits(self._lean.states(tokens, positions, pages, batch.attention, batch.sample_tokens))
+            return self._lean.step(tokens, positions, pages, batch.attention, batch.sample_tokens)
         self._plan, self._pages = batch.attention, pages
         try:
             output: Any = self._model(

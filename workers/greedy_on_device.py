@@ -12,6 +12,8 @@ import torch
 from ipc.step_layout import RowStatus, StepColumns
 from workers.sampler import GREEDY_BELOW, largest
 
+_FINE, _FAILED = int(RowStatus.FINE), int(RowStatus.FAILED)  # looking up a member of an enum is slow
+
 
 def greedy_tokens(logits: torch.Tensor) -> npt.NDArray[np.int32]:
     """[n] tokens for logits [n, vocab] on any device; -1 for a row whose largest logit is no finite number.
@@ -28,15 +30,18 @@ def greedy_tokens(logits: torch.Tensor) -> npt.NDArray[np.int32]:
 
 def is_all_greedy(columns: StepColumns, rows: npt.NDArray[np.int64]) -> bool:
     """No row of `rows` is drawn at random or tells log-probabilities. Rules and grammars are the caller's to know."""
-    return bool((columns.temperature[rows] < GREEDY_BELOW).all() and (columns.num_logprobs[rows] < 0).all())
+    is_other = (columns.temperature[rows] >= GREEDY_BELOW) | (columns.num_logprobs[rows] >= 0)
+    return not np.count_nonzero(is_other)
 
 
 def draw_greedy(columns: StepColumns, rows: npt.NDArray[np.int64], logits: torch.Tensor) -> None:
     """`draw_rows` for rows of which `is_all_greedy` holds and that have no rules: logits [n, vocab] on any device."""
     columns.sampled[:] = -1
-    columns.row_status[:] = RowStatus.FINE
+    columns.row_status[:] = _FINE
     if len(rows) == 0:
         return
     drawn = largest(logits) if logits.device.type == "cpu" else greedy_tokens(logits)
     columns.sampled[rows] = drawn
-    columns.row_status[rows] = np.where(drawn < 0, RowStatus.FAILED, RowStatus.FINE)
+    is_broken = drawn < 0
+    if np.count_nonzero(is_broken):
+        columns.row_status[rows[is_broken]] = _FAILED

@@ -17,8 +17,15 @@ def token_rows(num_new: npt.NDArray[np.int32]) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(len(num_new)), num_new)
 
 
+def is_decode(columns: StepColumns) -> bool:
+    """Every row has one token; of a checked step, whose rows have at least one."""
+    return len(columns.token_ids) == len(columns.num_new)
+
+
 def token_positions(columns: StepColumns) -> npt.NDArray[np.int64]:
     """[tokens] each token's position in its sequence."""
+    if is_decode(columns):
+        return columns.start.astype(np.int64)
     ends = np.cumsum(columns.num_new, dtype=np.int64)
     offset = columns.start - (ends - columns.num_new)
     positions: npt.NDArray[np.int64] = np.arange(len(columns.token_ids)) + np.repeat(offset, columns.num_new)
@@ -27,7 +34,8 @@ def token_positions(columns: StepColumns) -> npt.NDArray[np.int64]:
 
 def resolved_tokens(columns: StepColumns, last_token: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
     """[tokens] the step's tokens; `last_token` [slots] holds what each running slot drew before."""
-    latest = last_token[columns.slot[token_rows(columns.num_new)]]
+    slots = columns.slot if is_decode(columns) else columns.slot[token_rows(columns.num_new)]
+    latest = last_token[slots]
     return np.where(columns.token_ids == FROM_LAST_TOKEN, latest, columns.token_ids)
 
 

@@ -43,17 +43,18 @@ def play(
     ran: list[bool] = []
     if not with_program:
         lean._program = Unused()
-    run, logits = lean._program.run, lean.logits
+    run, step = lean._program.run, lean.step
 
     def counted(*all_: Any) -> bool:
         ran.append(run(*all_))
         return ran[-1]
 
-    def kept(states: torch.Tensor) -> torch.Tensor:
-        found.append(logits(states))
-        return found[-1]
+    def kept(*all_: Any) -> torch.Tensor:
+        logits: torch.Tensor = step(*all_)
+        found.append(logits.clone())
+        return logits
 
-    lean._program.run, lean.logits = counted, kept
+    lean._program.run, lean.step = counted, kept
     lengths = (1, 9, 16, 33, 40, 70)
     prompts = [[3 + (7 * i + j) % (VOCAB - 3) for j in range(length)] for i, length in enumerate(lengths)]
     PlanDriver(decoder, card).run(prompts, 24)

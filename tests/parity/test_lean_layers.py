@@ -49,7 +49,7 @@ def logits_of_lean(model: Any, ids: torch.Tensor) -> torch.Tensor:
         positions = token_positions(columns)
         plan = attention_plan(columns, BLOCK, token_rows(columns.num_new), positions)
         tokens = torch.cat([ids[0, first:first_end], ids[1, second:second_end]])
-        found = lean.logits(lean.states(tokens, torch.from_numpy(positions), pages, plan)).float()
+        found = lean.step(tokens, torch.from_numpy(positions), pages, plan, torch.arange(len(tokens))).float().clone()
         for sequence, part in zip(parts, found.split(counts), strict=True):
             sequence.append(part)
     return torch.stack([torch.cat(sequence) for sequence in parts])

@@ -4,6 +4,10 @@ Rows of one token are attended by a compiled kernel, over the pages; longer rows
 torch's fused attention.
 """
 
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from workers.lean.attention_kernel import attention_bfloat16, attention_float32
@@ -24,8 +28,11 @@ SERIAL_BELOW = 1 << 16  # numbers of keys and values below which one thread is a
 class StepAttention:
     """The attention of one decoder, layer after layer, step after step."""
 
-    def __init__(self, dtype: torch.dtype, num_layers: int, width: int, head_dim: int) -> None:
-        """`width`: numbers in a token's queries, all heads together."""
+    def __init__(self, dtype: torch.dtype, rotary_types: Sequence[str], width: int, head_dim: int) -> None:
+        """`rotary_types`: which table each layer's heads are rotated by. `width`: numbers in a token's queries, all
+        heads together."""
+        num_layers = len(rotary_types)
+        self._layers_of = {kind: _places(kind, rotary_types) for kind in rotary_types}
         self._kernel = (attention_bfloat16 if dtype == torch.bfloat16 else attention_float32)()
         self._jobs = Jobs(ATTENTION, num_layers)
         self._output = Scratch(width, dtype)
@@ -35,7 +42,7 @@ class StepAttention:
         self._numbers: DecoderNumbers | None = None  # owns memory the jobs name
         # of the step that runs; the jobs name its memory
         self._plan: AttentionPlan | None = None
-        self._tables: list[RotaryTable] = []
+        self._tables: Mapping[str, RotaryTable] = {}
         self._pages: list[LayerPages] = []
         self._threads = 1
 
@@ -53,9 +60,13 @@ class StepAttention:
             job["softcap"] = layer.attention.softcap
             job["sinks"] = 0 if layer.sinks is None else layer.sinks.data_ptr()
 
-    def begin(self, plan: AttentionPlan, tables: list[RotaryTable], pages: list[LayerPages], threads: int) -> None:
+    def begin(
+        self, plan: AttentionPlan, tables: Mapping[str, RotaryTable], pages: list[LayerPages], threads: int
+    ) -> None:
         """A step begins; what is given here is used until the next one."""
-        self._plan, self._tables, self._pages, self._threads = plan, tables, pages, threads
+        if pages is not self._pages:
+            self._use_pages(pages)
+        self._plan, self._tables, self._threads = plan, tables, threads
         tokens = len(plan.token_page)
         output = self._output.rows(tokens)
         if self._prefill is not None and plan.prefill_rows:
@@ -72,9 +83,15 @@ class StepAttention:
             table_width=plan.single_tables.shape[1],
             output=output.data_ptr(),
         )
-        for job, table, layer in zip(self._jobs.records, tables, pages, strict=True):
-            job["rotated"] = table.cosine.shape[1]
-            job["cosine"], job["sine"] = table.cosine.data_ptr(), table.sine.data_ptr()
+        records = self._jobs.records
+        for kind, table in tables.items():
+            layers = self._layers_of[kind]
+            records["rotated"][layers] = table.cosine.shape[1]
+            records["cosine"][layers], records["sine"][layers] = table.cosine.data_ptr(), table.sine.data_ptr()
+
+    def _use_pages(self, pages: list[LayerPages]) -> None:
+        self._pages = pages
+        for job, layer in zip(self._jobs.records, pages, strict=True):
             job["keys"], job["values"] = layer.keys.data_ptr(), layer.values.data_ptr()
             job["num_pages"], job["kv_heads"] = layer.keys.shape[0], layer.keys.shape[1]
 
@@ -148,3 +165,8 @@ def heads_at_once(rows: int, kv_heads: int, threads: int) -> int:
         for count in range(kv_heads, 0, -1)
         if kv_heads % count == 0 and (count == 1 or rows * (kv_heads // count) >= _PARTS_OF_A_THREAD * threads)
     )
+
+
+def _places(kind: str, kinds: Sequence[str]) -> slice | npt.NDArray[np.int64]:
+    """Where `kind` stands; all places are a slice."""
+    return slice(None) if len(set(kinds)) == 1 else np.flatnonzero(np.array(kinds) == kind)

@@ -144,8 +144,8 @@ def _logits_of_lean(lean: "LeanDecoder", model: PreTrainedModel, facts: DecoderF
     table = torch.arange(num_pages).flip(0)
     for chunk in _CHUNKS:
         places = torch.arange(chunk.start, chunk.stop)
-        states = lean.states(ids[chunk], places + first, pages, _plan(table, places))
-        logits.append(lean.logits(states).float())
+        found = lean.step(ids[chunk], places + first, pages, _plan(table, places), torch.arange(len(places)))
+        logits.append(found.float().clone())
     return torch.cat(logits)
 
 

@@ -61,8 +61,8 @@ class LeanDecoder:
         self._hidden, self._normed = Scratch(self._width, self._dtype), Scratch(self._width, self._dtype)
         self._gated = Scratch(self._inner, self._dtype)
         head_dim = int(self._parts.layers[0].attention.head_dim)
-        self._attention = StepAttention(self._dtype, len(self._parts.layers), first[1].in_features, head_dim)
         self._rotary = Rotary(self._parts, self._dtype)
+        self._attention = StepAttention(self._dtype, self._rotary.types, first[1].in_features, head_dim)
         self._numbers: DecoderNumbers | None = None
         self._keeps = False  # see `states_once`
         self._kept: torch.Tensor | None = None
@@ -70,7 +70,28 @@ class LeanDecoder:
         self._norm_jobs = Jobs(ADD_NORM, 2 * len(self._parts.layers) + 2)
         self._gate_jobs = Jobs(GATE, 1)
         norm, gate = (self._add_norm, self._norm_jobs), (self._gate, self._gate_jobs)
-        self._program = DecodeProgram(self._products, self._attention, norm, gate, self._dtype)
+        self._program = DecodeProgram(self._products, self._head, self._attention, norm, gate, self._dtype)
+
+    def step(
+        self,
+        token_ids: torch.Tensor,
+        position_ids: torch.Tensor,
+        pages: list[LayerPages],
+        plan: AttentionPlan,
+        wanted: torch.Tensor,
+    ) -> torch.Tensor:
+        """[wanted tokens, vocab] logits in the model's type, valid until the next call; keys and values are in their
+        pages. They may be changed.
+
+        token_ids and position_ids int64 [tokens]; wanted int64, ascending, without repetition.
+        """
+        if self._keeps:
+            return self.logits(self.states(token_ids, position_ids, pages, plan, wanted))
+        hidden, normed, threads = self._begin(token_ids, position_ids, pages, plan)
+        is_decode = plan.singles_are_all and len(wanted) == len(token_ids)
+        if not (is_decode and self._program.run(hidden, normed, torch.get_num_threads())):
+            return self.logits(self._run_layers(hidden, normed, threads, wanted))
+        return self.logits(hidden) if self._program.logits is None else self._scaled(self._program.logits)
 
     def states(
         self,
@@ -80,36 +101,28 @@ class LeanDecoder:
         plan: AttentionPlan,
         wanted: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """[wanted tokens, hidden]: what `logits` takes, valid until the next call; keys and values are in their pages.
-
-        token_ids and position_ids int64 [tokens]; wanted int64, ascending, without repetition; None: all tokens.
-        """
+        """[wanted tokens, hidden]: what `logits` takes, valid until the next call. As `step`; None: all tokens."""
         if self._keeps:
             if self._kept is None:
-                self._kept = self._compute(token_ids, position_ids, pages, plan, None)
+                self._kept = self._run_layers(*self._begin(token_ids, position_ids, pages, plan), None)
             return self._kept if wanted is None else self._kept[wanted]
-        return self._compute(token_ids, position_ids, pages, plan, wanted)
+        return self._run_layers(*self._begin(token_ids, position_ids, pages, plan), wanted)
 
-    def _compute(
-        self,
-        token_ids: torch.Tensor,
-        position_ids: torch.Tensor,
-        pages: list[LayerPages],
-        plan: AttentionPlan,
-        wanted: torch.Tensor | None,
-    ) -> torch.Tensor:
+    def _begin(
+        self, token_ids: torch.Tensor, position_ids: torch.Tensor, pages: list[LayerPages], plan: AttentionPlan
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """The residual stream, filled with the tokens' embeddings, and what `_begin_rows` gives."""
         numbers = self._numbers or self._prepare()
-        count, threads = len(token_ids), torch.get_num_threads()
-        hidden = self._begin(token_ids, numbers)
-        normed, small = self._begin_rows(hidden, threads)
-        self._attention.begin(plan, self._rotary.tables(position_ids), pages, threads)
-        if (
-            plan.singles_are_all
-            and (wanted is None or len(wanted) == count)
-            and self._program.run(hidden, normed, threads)
-        ):
-            return hidden
-        self._run_norm(0, None, small)
+        hidden = self._embed(token_ids, numbers)
+        self._attention.begin(plan, self._rotary.tables(position_ids), pages, torch.get_num_threads())
+        return hidden, *self._begin_rows(hidden)
+
+    def _run_layers(
+        self, hidden: torch.Tensor, normed: torch.Tensor, threads: int, wanted: torch.Tensor | None
+    ) -> torch.Tensor:
+        """`states` of a step that has begun."""
+        count = len(hidden)
+        self._run_norm(0, None, threads)
         for index, (qkv, output, gate_up, down) in enumerate(self._products):
             attended = self._attention.run(index, normed, qkv)
             if index == len(self._products) - 1 and wanted is not None and len(wanted) < count:
@@ -117,17 +130,17 @@ class LeanDecoder:
                 hidden, attended = hidden[wanted], attended[wanted]
                 if not len(wanted):
                     return hidden
-                normed, small = self._begin_rows(hidden, threads)
-            self._run_norm(2 * index + 1, output(attended), small)
-            gated = self._run_gate(gate_up(normed), len(hidden), small)
-            self._run_norm(2 * index + 2, down(gated), small)
+                normed, threads = self._begin_rows(hidden)
+            self._run_norm(2 * index + 1, output(attended), threads)
+            gated = self._run_gate(gate_up(normed), len(hidden), threads)
+            self._run_norm(2 * index + 2, down(gated), threads)
         return hidden
 
-    def _begin_rows(self, hidden: torch.Tensor, threads: int) -> tuple[torch.Tensor, int]:
+    def _begin_rows(self, hidden: torch.Tensor) -> tuple[torch.Tensor, int]:
         """Norms add to `hidden` from now on; where they leave the normed rows, and how many threads they take."""
         normed = self._normed.rows(len(hidden))
         self._norm_jobs.set_all(next=0, rows=len(hidden), hidden=hidden.data_ptr(), normed=normed.data_ptr())
-        return normed, 1 if len(hidden) * self._width < SERIAL_BELOW else threads
+        return normed, 1 if len(hidden) * self._width < SERIAL_BELOW else torch.get_num_threads()
 
     @contextmanager
     def states_once(self) -> Iterator[None]:
@@ -140,7 +153,6 @@ class LeanDecoder:
 
     def logits(self, states: torch.Tensor) -> torch.Tensor:
         """[n, vocab] in the model's type, a new tensor, for n of the rows `states` gave."""
-        numbers = self._numbers or self._prepare()
         count = len(states)
         normed = self._normed.rows(count)
         states = states.contiguous()
@@ -149,20 +161,25 @@ class LeanDecoder:
         self._norm_jobs.records[-1]["rows"] = count
         self._norm_jobs.records[-1]["next"] = 0
         run_kernel(self._add_norm, self._norm_jobs.address(len(self._norm_jobs) - 1), 1)
-        found = self._head(normed)
+        return self._scaled(self._head(normed))
+
+    def _scaled(self, found: torch.Tensor) -> torch.Tensor:
+        """Logits of what the head gives."""
+        numbers = self._numbers or self._prepare()
         if numbers.logits_scale != 1.0:
             found = found / numbers.logits_scale
         if numbers.logits_softcap > 0:
             found = torch.tanh(found / numbers.logits_softcap) * numbers.logits_softcap
         return found
 
-    def _begin(self, token_ids: torch.Tensor, numbers: DecoderNumbers) -> torch.Tensor:
-        """The residual stream, filled with the tokens' embeddings."""
-        embedded = self._parts.embedding(token_ids)
-        if numbers.embedding_scale != 1.0:
-            embedded = embedded * numbers.embedding_scale
+    def _embed(self, token_ids: torch.Tensor, numbers: DecoderNumbers) -> torch.Tensor:
         hidden = self._hidden.rows(len(token_ids))
-        hidden.copy_(embedded)
+        if type(self._parts.embedding) is nn.Embedding:
+            torch.index_select(self._parts.embedding.weight, 0, token_ids, out=hidden)
+        else:
+            hidden.copy_(self._parts.embedding(token_ids))
+        if numbers.embedding_scale != 1.0:
+            hidden.mul_(numbers.embedding_scale)
         return hidden
 
     def _run_norm(self, index: int, delta: torch.Tensor | None, threads: int) -> None:
