@@ -8,6 +8,8 @@ What it gives up for that: it believes the chunked encoding, and looks at the by
 import asyncio
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -17,7 +19,9 @@ from msgspec import Struct
 EVENT = b"data: {"  # the fake model's letters never hold it
 END = b"data: [DONE]\n\n"
 LENGTH = b'"finish_reason":"length"'
-TIMEOUT_S = 120.0
+TIMEOUT_S = 600.0
+
+Note = Callable[[int], None]  # told how many events came just now
 
 
 class ClientOrder(Struct, frozen=True):
@@ -44,9 +48,10 @@ class ClientResult(Struct, frozen=True):
 class _Stream(asyncio.Protocol):
     """One connection and its one request."""
 
-    def __init__(self, request: bytes, all_done: "_Countdown") -> None:
+    def __init__(self, request: bytes, all_done: "_Countdown", note: Note | None) -> None:
         self._request = request
         self._all_done = all_done
+        self._note = note
         self._transport: asyncio.Transport | None = None
         self._tail = b""
         self.num_events = self.num_bytes = self.num_reads = 0
@@ -65,7 +70,10 @@ class _Stream(asyncio.Protocol):
             self.first_at = time.monotonic()
         self.num_reads += 1
         self.num_bytes += len(data)
-        self.num_events += data.count(EVENT)
+        num_events = data.count(EVENT)
+        self.num_events += num_events
+        if self._note is not None and num_events:
+            self._note(num_events)
         if len(data) < 400 or END in data or LENGTH in data:  # short reads may be pieces of events
             self._look_for_the_end(data)
 
@@ -107,11 +115,23 @@ class _Countdown:
             await self._done
 
 
-async def run(order: ClientOrder) -> ClientResult:
-    """One run. Raises RuntimeError when a stream ends early, or not by its length."""
+def post(path: str, body: bytes) -> bytes:
+    """A whole POST of a JSON body."""
+    head = f"POST {path} HTTP/1.1\r\nHost: zerolane\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return head.encode() + b"\r\n\r\n" + body
+
+
+async def run(order: ClientOrder, note: Callable[[int, int], None] | None = None) -> ClientResult:
+    """One run; `note` is told each stream's number and how many events it got, as they come.
+
+    Raises RuntimeError when a stream ends early, or not by its length.
+    """
     loop = asyncio.get_running_loop()
     done = _Countdown(order.num_streams)
-    streams = [_Stream(order.requests[i % len(order.requests)], done) for i in range(order.num_streams)]
+    streams = [
+        _Stream(order.requests[i % len(order.requests)], done, None if note is None else partial(note, i))
+        for i in range(order.num_streams)
+    ]
     for stream in streams:
         await loop.create_connection(lambda stream=stream: stream, order.host, order.port)  # type: ignore[misc]
     cpu_before, began = time.process_time(), time.monotonic()

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from benchmarks.overhead.process_cpu import role_seconds
 from benchmarks.streaming.fake_server import MODEL, FakeServer
-from benchmarks.streaming.lean_client import ClientOrder, ClientResult
+from benchmarks.streaming.lean_client import ClientOrder, ClientResult, post
 
 ROOT = Path(__file__).resolve().parents[2]
 ENDPOINTS = ("completions", "chat")
@@ -92,6 +92,4 @@ def http_request(load: Load, seed: int) -> bytes:
     path = "/v1/completions"
     if load.endpoint == "chat":
         path, asked = "/v1/chat/completions", {"messages": [{"role": "user", "content": text}]}
-    body = msgspec.json.encode({**common, **asked})
-    head = f"POST {path} HTTP/1.1\r\nHost: zerolane\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
-    return head.encode() + b"\r\n\r\n" + body
+    return post(path, msgspec.json.encode({**common, **asked}))
