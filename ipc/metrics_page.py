@@ -8,6 +8,7 @@ the series, so that a reader needs to know no table. A histogram is its buckets'
 sum.
 """
 
+from bisect import bisect_left
 from itertools import product
 from typing import NamedTuple
 
@@ -82,10 +83,10 @@ class Histogram:
     def __init__(self, values: Floats, bounds: tuple[float, ...]) -> None:
         """`values`: this series' counts and sum."""
         self._values = values
-        self._bounds = np.array(bounds)
+        self._few_bounds, self._bounds = bounds, np.array(bounds)
 
     def observe(self, value: float) -> None:
-        self._values[np.searchsorted(self._bounds, value)] += 1
+        self._values[bisect_left(self._few_bounds, value)] += 1
         self._values[-1] += value
 
     def observe_many(self, values: npt.NDArray[np.floating]) -> None:

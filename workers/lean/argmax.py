@@ -12,7 +12,7 @@ from workers.lean.jobs import ARGMAX, Jobs
 from workers.lean.openmp import run_kernel
 
 _BLOCK = 2048  # logits whose largest is found before it is asked where it stands
-SERIAL_BELOW = 1 << 15  # logits
+SERIAL_BELOW = 1 << 20  # logits: a second thread that is woken takes the scheduler's core, which works just then
 _INFINITE = np.int16(0x7F80)
 
 
@@ -72,5 +72,6 @@ def greedy_argmax(logits: torch.Tensor) -> npt.NDArray[np.int32]:
     job = _job.records[0]
     job["next"], job["rows"], job["vocab"] = 0, logits.shape[0], logits.shape[1]
     job["logits"], job["tokens"] = logits.data_ptr(), tokens.ctypes.data
-    run_kernel(argmax_bfloat16(), _job.address(0), 1 if logits.numel() < SERIAL_BELOW else torch.get_num_threads())
+    is_small = len(logits) == 1 or logits.numel() < SERIAL_BELOW  # a row is one thread's
+    run_kernel(argmax_bfloat16(), _job.address(0), 1 if is_small else torch.get_num_threads())
     return tokens

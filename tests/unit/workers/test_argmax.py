@@ -10,7 +10,9 @@ INF, NAN = float("inf"), float("nan")
 
 def test_first_of_the_largest() -> None:
     source = torch.Generator().manual_seed(3)
-    logits = torch.randint(-9, 10, (33, 5000), generator=source).bfloat16()  # no row without ties
+    logits = torch.randint(
+        -9, 10, (33, 40_000), generator=source
+    ).bfloat16()  # no row without ties; more than one thread
     logits[1] = -logits[1].abs() - 1
     assert np.array_equal(greedy_argmax(logits), logits.float().numpy().argmax(axis=1))
 
