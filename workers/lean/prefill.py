@@ -4,11 +4,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from workers.lean.attention_tiles import scratch_bytes
 from workers.lean.bfloat16_products import has_products
 from workers.lean.dot_tile import TILE_COLUMNS
 from workers.lean.jobs import PREFILL, Jobs
 from workers.lean.openmp import run_kernel
-from workers.lean.prefill_kernel import prefill_bfloat16, scratch_bytes
+from workers.lean.prefill_kernel import prefill_bfloat16, room_for
 from workers.paged_attention.interface import LayerArguments, LayerPages, PrefillRow
 
 _LINE = 64  # bytes of memory that come at once
@@ -51,7 +52,7 @@ class PrefillAttention:
         qkv [tokens, (heads + 2 * KV heads) * head dim], normed and rotated; its keys and values are in the pages
         already. `sinks`: address of float32 [heads], or 0.
         """
-        size = -(-scratch_bytes(self._longest, head_dim) // _LINE) * _LINE
+        size = -(-scratch_bytes(room_for(self._longest), head_dim) // _LINE) * _LINE
         if len(self._scratch) < size * self._threads + _LINE:
             self._scratch = torch.empty(size * self._threads * 5 // 4 + _LINE, dtype=torch.uint8)
         self._jobs.set_all(

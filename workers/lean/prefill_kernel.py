@@ -10,21 +10,17 @@ from typing import Any
 import numba
 import numpy as np
 
+from workers.lean.attention_tiles import give_out, score_keys, sum_values, take_queries, tiles_at
 from workers.lean.compiled import INNER, exponential, kernel, largest, pointer_to, sigmoid, store, take_ticket
-from workers.lean.dot_tile import TILE_COLUMNS, TILE_ROWS, dot_tile
+from workers.lean.dot_tile import TILE_COLUMNS, TILE_ROWS
 from workers.lean.jobs import PREFILL, offset_of
 
 _NEXT_SCRATCH = offset_of(PREFILL, "next_scratch")
-_WORD = 4  # bytes of a pair of bfloat16 numbers, or of a float32
 
 
-def scratch_bytes(longest: int, head_dim: int) -> int:
-    """Scratch memory of one thread: keys, values, and of TILE_ROWS queries themselves, scores, weights and results.
-
-    `longest`: positions the longest chunk sees, its own included.
-    """
-    most = (longest // TILE_COLUMNS + 2) * TILE_COLUMNS
-    return 2 * (2 * most * head_dim) + TILE_ROWS * (2 * head_dim + 4 * most + 2 * most + 4 * head_dim)
+def room_for(longest: int) -> int:
+    """Positions there must be room for, where the longest chunk sees so many, its own included."""
+    return (longest // TILE_COLUMNS + 2) * TILE_COLUMNS
 
 
 @numba.njit(**INNER)
@@ -102,17 +98,7 @@ def _attend(job: Any, chunk: Any, kv_head: Any, memory: Any) -> None:
     most = (length - origin + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
     pairs = numba.carray(pointer_to(job.qkv), (job.tokens, width // 2), np.uint32)
     output = numba.carray(pointer_to(job.output), (job.tokens, heads * dim), np.uint16)
-    values_at = memory + np.uintp(2 * most * dim)
-    query_at = values_at + np.uintp(2 * most * dim)
-    scores_at = query_at + np.uintp(TILE_ROWS * 2 * dim)
-    weights_at = scores_at + np.uintp(TILE_ROWS * 4 * most)
-    result_at = weights_at + np.uintp(TILE_ROWS * 2 * most)
-    keys = numba.carray(pointer_to(memory), (dim // 2, most), np.uint32)
-    values = numba.carray(pointer_to(values_at), (most // 2, dim), np.uint32)
-    query = numba.carray(pointer_to(query_at), (TILE_ROWS, dim // 2), np.uint32)
-    scores = numba.carray(pointer_to(scores_at), (TILE_ROWS, most), np.float32)
-    weights = numba.carray(pointer_to(weights_at), (TILE_ROWS, most), np.uint16)
-    result = numba.carray(pointer_to(result_at), (TILE_ROWS, dim), np.float32)
+    keys, values, queries, scores, weights, result = tiles_at(memory, most, dim)
     shape = (job.num_pages, kv_heads, job.block_size, dim)
     key_pages = numba.carray(pointer_to(job.keys), (shape[0], shape[1], shape[2], dim // 2), np.uint32)
     value_pages = numba.carray(pointer_to(job.values), shape, np.uint16)
@@ -127,14 +113,8 @@ def _attend(job: Any, chunk: Any, kv_head: Any, memory: Any) -> None:
         high = (start + row + rows - origin + TILE_COLUMNS - 1) // TILE_COLUMNS * TILE_COLUMNS
         for head in range(kv_head * group, (kv_head + 1) * group):
             column = head * dim
-            for r in range(TILE_ROWS):
-                source = pairs[first + row + min(r, rows - 1), column // 2 : column // 2 + dim // 2]
-                target = query[r]
-                for i in range(dim // 2):
-                    target[i] = source[i]
-            for t in range(low, high, TILE_COLUMNS):
-                at = np.uintp(t * _WORD)
-                dot_tile(query_at, 2 * dim, memory + at, most * _WORD, dim // 2, scores_at + at, most * _WORD)
+            take_queries(pairs, first + row, rows, column // 2, queries)
+            score_keys(queries, keys, low, high, scores)
             sink = sinks[head] if job.sinks != 0 else np.float32(0.0)
             for r in range(rows):
                 position = start + row + r
@@ -147,22 +127,8 @@ def _attend(job: Any, chunk: Any, kv_head: Any, memory: Any) -> None:
                 for t in range(ends, high):
                     weight[t] = np.uint16(0)
                 shares[r] = np.float32(1.0) / total
-            for d in range(0, dim, TILE_COLUMNS):
-                at, after = np.uintp(d * _WORD), np.uintp(low // 2 * dim * _WORD)
-                dot_tile(
-                    weights_at + np.uintp(2 * low),
-                    2 * most,
-                    values_at + after + at,
-                    dim * _WORD,
-                    (high - low) // 2,
-                    result_at + at,
-                    dim * _WORD,
-                )
-            for r in range(rows):
-                share = shares[r]
-                target, summed = output[first + row + r, column : column + dim], result[r]
-                for d in range(dim):
-                    store(target, d, summed[d] * share)
+            sum_values(weights, values, low, high, result)
+            give_out(result, shares, rows, output, first + row, column)
 
 
 @kernel

@@ -6,11 +6,12 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from workers.lean.attention_tiles import scratch_bytes
 from workers.lean.bfloat16_products import has_products
 from workers.lean.dot_tile import TILE_COLUMNS
 from workers.lean.jobs import Jobs
 from workers.lean.openmp import run_kernel
-from workers.lean_encoder.attention_kernel import attend_bfloat16, scratch_bytes
+from workers.lean_encoder.attention_kernel import attend_bfloat16, padded
 from workers.lean_encoder.jobs import ATTEND
 
 
@@ -38,7 +39,7 @@ class PackedAttention:
 
     def _attend_compiled(self, qkv: torch.Tensor, lengths: Sequence[int], output: torch.Tensor) -> None:
         threads = torch.get_num_threads()
-        size = scratch_bytes(max(lengths), self._head_dim)
+        size = scratch_bytes(padded(max(lengths)), self._head_dim)
         if len(self._scratch) < size * threads + 64:
             self._scratch = torch.empty(2 * size * threads + 64, dtype=torch.uint8)
         starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)

@@ -7,24 +7,18 @@ from typing import Any
 import numba
 import numpy as np
 
+from workers.lean.attention_tiles import give_out, score_keys, sum_values, take_queries, tiles_at
 from workers.lean.compiled import INNER, exponential, kernel, largest, pointer_to, store, take_ticket
-from workers.lean.dot_tile import TILE_COLUMNS, TILE_ROWS, dot_tile
+from workers.lean.dot_tile import TILE_COLUMNS, TILE_ROWS
 from workers.lean.jobs import offset_of
 from workers.lean_encoder.jobs import ATTEND
 
 _NEXT_SCRATCH = offset_of(ATTEND, "next_scratch")
-_WORD = 4  # bytes of a pair of bfloat16 numbers, or of a float32
 
 
 def padded(length: int) -> int:
     """Keys of a sequence of this length as they lie in scratch memory."""
     return -(-length // TILE_COLUMNS) * TILE_COLUMNS
-
-
-def scratch_bytes(longest: int, head_dim: int) -> int:
-    """Scratch memory of one thread: keys, values, and of TILE_ROWS queries themselves, scores, weights and results."""
-    most = padded(longest)
-    return 2 * (2 * most * head_dim) + TILE_ROWS * (2 * head_dim + 4 * most + 2 * most + 4 * head_dim)
 
 
 @numba.njit(**INNER)
@@ -72,41 +66,19 @@ def _attend_head(job: Any, sequence: Any, head: Any, memory: Any) -> None:
     qkv = numba.carray(pointer_to(job.qkv), (tokens, 3 * width), np.uint16)
     pairs = numba.carray(pointer_to(job.qkv), (tokens, 3 * width // 2), np.uint32)
     output = numba.carray(pointer_to(job.output), (tokens, width), np.uint16)
-    values_at = memory + np.uintp(2 * most * dim)
-    query_at = values_at + np.uintp(2 * most * dim)
-    scores_at = query_at + np.uintp(TILE_ROWS * 2 * dim)
-    weights_at = scores_at + np.uintp(TILE_ROWS * 4 * most)
-    result_at = weights_at + np.uintp(TILE_ROWS * 2 * most)
-    keys = numba.carray(pointer_to(memory), (dim // 2, most), np.uint32)
-    values = numba.carray(pointer_to(values_at), (most // 2, dim), np.uint32)
-    query = numba.carray(pointer_to(query_at), (TILE_ROWS, dim // 2), np.uint32)
-    scores = numba.carray(pointer_to(scores_at), (TILE_ROWS, most), np.float32)
-    weights = numba.carray(pointer_to(weights_at), (TILE_ROWS, most), np.uint16)
-    result = numba.carray(pointer_to(result_at), (TILE_ROWS, dim), np.float32)
+    keys, values, queries, scores, weights, result = tiles_at(memory, most, dim)
     _pack_keys(pairs, first, length, (width + head * dim) // 2, keys)
     _pack_values(qkv, first, length, 2 * width + head * dim, values)
-    column = head * dim
+    column, factor = head * dim, np.float32(job.scaling)
+    shares = np.empty(TILE_ROWS, np.float32)
     for row in range(0, length, TILE_ROWS):
         rows = min(TILE_ROWS, length - row)
-        for r in range(TILE_ROWS):
-            source = min(row + r, length - 1)
-            for i in range(dim // 2):
-                query[r, i] = pairs[first + source, column // 2 + i]
-        for t in range(0, most, TILE_COLUMNS):
-            at = np.uintp(t * _WORD)
-            dot_tile(query_at, 2 * dim, memory + at, most * _WORD, dim // 2, scores_at + at, most * _WORD)
-        factor = np.float32(job.scaling)
+        take_queries(pairs, first + row, rows, column // 2, queries)
+        score_keys(queries, keys, 0, most, scores)
         for r in range(rows):
-            total = _softmax_row(scores[r], length, factor, weights[r])
-            scores[r, 0] = np.float32(1.0) / total
-        for d in range(0, dim, TILE_COLUMNS):
-            at = np.uintp(d * _WORD)
-            dot_tile(weights_at, 2 * most, values_at + at, dim * _WORD, most // 2, result_at + at, dim * _WORD)
-        for r in range(rows):
-            share = scores[r, 0]
-            target = output[first + row + r, column : column + dim]
-            for d in range(dim):
-                store(target, d, result[r, d] * share)
+            shares[r] = np.float32(1.0) / _softmax_row(scores[r], length, factor, weights[r])
+        sum_values(weights, values, 0, most, result)
+        give_out(result, shares, rows, output, first + row, column)
 
 
 @kernel
