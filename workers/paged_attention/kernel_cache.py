@@ -12,6 +12,7 @@ from pathlib import Path
 _WORKERS = Path(__file__).resolve().parent.parent
 # Files that kernels of other files are made of.
 SHARED = (
+    "lean/attention_tiles.py",
     "lean/bfloat16_products.py",
     "lean/compiled.py",
     "lean/dot_tile.py",
