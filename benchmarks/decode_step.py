@@ -1,14 +1,15 @@
 """Where a decoder's step goes: one model in this process, columns in, results out, stage by stage.
 
-    python benchmarks/decode_step.py [--steps 1,8,32,p128,p512,8+128] [--context 160] [--compare] [--model DIR]
+    python benchmarks/decode_step.py [--steps 1,8,32,p128,p512,8+128] [--context 160] [--compare packed] [--model DIR]
 
 A number is a step that decodes so many streams, pN one that reads a prompt of N tokens, M+N does both. Stages are what
 products with weights, attention of single tokens (with everybody's norms of queries and keys, rotary embedding, writing
 to pages), prompts' attention, elementwise kernels, logits and the drawing of tokens take in the fastest round in which
 every kernel is called by itself; "rest" is Python and torch around them. A step of a few tokens is one program of
-kernels otherwise, and takes less than its stages. The floor is the larger of the bytes a step must
-read (weights, keys, values) over --bandwidth and its products' operations over --rate. --compare lets transformers'
-modules on linear layers of the same kind take turns with our layers.
+kernels otherwise, and takes less than its stages. The floor is the larger of the bytes a step must read
+(weights of 16 bits, keys, values) over --bandwidth and its products' operations over --rate. --compare lets another
+decoder take turns: "modules", transformers' on linear layers of the same kind, or "packed", ours without compact
+weights.
 """
 
 import argparse
@@ -34,7 +35,7 @@ import transformers
 from msgspec.structs import replace
 
 from benchmarks.model_shapes import default_model_dir
-from ipc.config import LoaderConfig, ModelSpec
+from ipc.config import CompactWeights, LoaderConfig, ModelSpec
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ModelCard
 from ipc.step_layout import RowFlag, StepColumns, StepHeader, StepKind, StepShape, step_bytes, write_header
@@ -72,11 +73,12 @@ def made_model() -> Path:
     return folder
 
 
-def load(folder: Path, by_modules: bool = False) -> tuple[ModelCard, memoryview]:
-    """The card, with room for the benchmark's pages, and the weights segment. `by_modules`: not for layers of ours."""
+def load(folder: Path, way: str = "") -> tuple[ModelCard, memoryview]:
+    """The card, with room for the benchmark's pages, and the weights segment. `way`: one of --compare's."""
     choose, modules = choose_layers, LayersChoice(MODULES, "asked for")
-    load_module.choose_layers = (lambda *_all: modules) if by_modules else choose
-    config = LoaderConfig(models=[ModelSpec("model", str(folder))])
+    load_module.choose_layers = (lambda *_all: modules) if way == "modules" else choose
+    compact: CompactWeights = "off" if way == "packed" else "auto"
+    config = LoaderConfig(models=[ModelSpec("model", str(folder))], compact_weights=compact)
     card = inspect_model(0, config.models[0], str(folder), config)
     weights = memoryview(bytearray(card.weights_bytes))
     card = load_module.load_model(card, weights, config, lambda done, total: None)
@@ -195,13 +197,15 @@ def floor_s(card: ModelCard, step: str, context: int, options: argparse.Namespac
     return float(max(read / options.bandwidth, 2 * card.num_parameters * sum(new) / options.rate) / 1e9)
 
 
-def show(step: str, whole: Best, best: Best, floor: float, modules: Best | None) -> None:
+def show(step: str, whole: Best, best: Best, floor: float, others: Best) -> None:
     said = "  ".join(f"{name} {seconds * 1e3:.2f}" for name, seconds in (best.stages or {}).items())
     rest = best.seconds - sum((best.stages or {}).values())
     usual = statistics.median(whole.rounds[1:])
     line = f"{step:>5}: {whole.seconds * 1e3:7.1f} ms, median {usual * 1e3:.1f}, floor {floor * 1e3:5.1f}"
     line += f" | by stages {best.seconds * 1e3:.1f}: {said}  rest {rest * 1e3:.2f}"
-    print(line + (f" | modules {modules.seconds * 1e3:.1f}" if modules else ""), flush=True)
+    if others.rounds:
+        line += f" | other {others.seconds * 1e3:.1f}, median {statistics.median(others.rounds[1:]) * 1e3:.1f}"
+    print(line, flush=True)
 
 
 def parse() -> argparse.Namespace:
@@ -213,7 +217,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=ROUNDS)
     parser.add_argument("--bandwidth", type=float, default=33.0, help="GB/s")
     parser.add_argument("--rate", type=float, default=415.0, help="GFLOP/s")
-    parser.add_argument("--compare", action="store_true", help="with transformers' modules in turn")
+    parser.add_argument("--compare", choices=("modules", "packed"), help="another decoder, in turn")
     return parser.parse_args()
 
 
@@ -224,19 +228,19 @@ def main() -> None:
     use_threads(options.threads)
     kv = memoryview(bytearray(kv_regions(card)[1]))
     lean = open_decoder(card, weights, kv)
-    modules = open_decoder(*load(options.model or made_model(), by_modules=True), kv) if options.compare else None
+    other = open_decoder(*load(options.model or made_model(), options.compare), kv) if options.compare else None
     watch = Stopwatch(lean)
     for step in options.steps.split(","):
         columns = make_columns(card, step, options.context)
-        whole, best, other = Best(), Best(), Best()
+        whole, best, others = Best(), Best(), Best()
         for _ in range(options.rounds + 1):  # the first round faults memory in
             whole.take(run_timed(lean, columns))
             with watch:
                 watch.stages = {}
                 best.take(run_timed(lean, columns), dict(watch.stages))
-            if modules is not None:
-                other.take(run_timed(modules, columns))
-        show(step, whole, best, floor_s(card, step, options.context, options), other if modules else None)
+            if other is not None:
+                others.take(run_timed(other, columns))
+        show(step, whole, best, floor_s(card, step, options.context, options), others)
 
 
 if __name__ == "__main__":

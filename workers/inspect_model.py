@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from msgspec.structs import replace
 
-from ipc.config import LoaderConfig, ModelSpec
+from ipc.config import CompactWeights, LoaderConfig, ModelSpec
 from ipc.errors import StartupError
+from ipc.memory_available import memory_available
 from ipc.model_card import ComputeDevice, ModelCard
 from workers.architecture_rules import (
     architecture_of,
@@ -20,7 +21,7 @@ from workers.architecture_rules import (
 from workers.dtype_choice import choose_dtype, choose_gpu_dtype, cpu_has_bfloat16
 from workers.encoder import PACKED, PADDED
 from workers.lean_encoder.choose import is_lean_encoder
-from workers.linear.choose import choose_linear, possible_plans
+from workers.linear.choose import choose_compact, choose_linear, possible_plans
 from workers.load_weights import num_parameters, plan_bytes
 from workers.model import build_on_meta, class_for, read_config
 from workers.model_limits import default_sampling, eos_token_ids
@@ -71,7 +72,7 @@ def inspect_model(
         card = _with_embedding(card, model_config)
     if task != "generate":
         card = _with_encoder_backend(card, is_padded_encoder(supports_backend))
-    return _with_sizes(card)
+    return _with_sizes(card, config.compact_weights)
 
 
 def _label_names(config: Any) -> tuple[str, ...]:
@@ -102,8 +103,9 @@ def _with_encoder_backend(card: ModelCard, padded: bool) -> ModelCard:
     )
 
 
-def _with_sizes(card: ModelCard) -> ModelCard:
+def _with_sizes(card: ModelCard, compact_weights: CompactWeights) -> ModelCard:
     meta = build_on_meta(card, None)
+    card = choose_compact(card, meta, compact_weights, memory_available())
     output = meta.get_output_embeddings() if card.task == "generate" else None
     vocab_size = card.vocab_size if output is None else int(output.weight.shape[0])
     weights_bytes = max(plan_bytes(meta, plan) for plan in possible_plans(card, meta))

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec.structs import replace
 
-from ipc.config import AttentionChoice, DType, LoaderConfig, ModelSpec, Quantization
+from ipc.config import AttentionChoice, CompactWeights, DType, LoaderConfig, ModelSpec, Quantization
 from ipc.kv_layout import kv_regions
 from ipc.model_card import ComputeDevice, ModelCard
 from workers.compute_threads import use_threads
@@ -25,6 +25,7 @@ def load_card(
     batch_invariant: bool = False,
     device: ComputeDevice = "cpu",
     quantization: Quantization = "none",
+    compact_weights: CompactWeights = "auto",
 ) -> tuple[ModelCard, mmap.mmap]:
     """The card without pages, and what its weights segment holds: whole pages of memory, as a segment is."""
     config = LoaderConfig(
@@ -35,6 +36,7 @@ def load_card(
         task=task,
         batch_invariant=batch_invariant,
         quantization=quantization,
+        compact_weights=compact_weights,
     )
     card = inspect_model(0, config.models[0], str(folder), config, device)
     weights = mmap.mmap(-1, card.weights_bytes)
@@ -48,9 +50,17 @@ def open_decoder(
     num_pages: int = 700,
     batch_invariant: bool = False,
     quantization: Quantization = "none",
+    compact_weights: CompactWeights = "auto",
 ) -> tuple[ModelCard, Decoder]:
     """The decoder in `folder`, its weights read-only, its KV pages full of what must never be read."""
-    card, weights = load_card(folder, backend, dtype, batch_invariant=batch_invariant, quantization=quantization)
+    card, weights = load_card(
+        folder,
+        backend,
+        dtype,
+        batch_invariant=batch_invariant,
+        quantization=quantization,
+        compact_weights=compact_weights,
+    )
     card = replace(card, num_pages=num_pages)
     kv = bytearray(b"\xff") * kv_regions(card)[1]  # NaN in every floating-point type
     decoder = Decoder(card, memoryview(weights).toreadonly(), max_num_seqs=32, batch_invariant=batch_invariant)

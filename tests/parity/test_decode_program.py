@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import torch
 
-from ipc.config import DType, Quantization
+from ipc.config import CompactWeights, DType, Quantization
 from tests.parity.in_process import open_decoder
 from tests.parity.plan_driver import PlanDriver
 from tests.parity.small_models import VOCAB, save_decoder
@@ -32,10 +32,15 @@ class Unused:
 
 
 def play(
-    folder: Path, threads: int, with_program: bool, dtype: DType = "bfloat16", quantization: Quantization = "none"
+    folder: Path,
+    threads: int,
+    with_program: bool,
+    dtype: DType = "bfloat16",
+    quantization: Quantization = "none",
+    compact_weights: CompactWeights = "auto",
 ) -> tuple[list[torch.Tensor], int]:
     """All logits of some streams of several lengths, and how many steps were programs."""
-    card, decoder = open_decoder(folder, dtype=dtype, quantization=quantization)
+    card, decoder = open_decoder(folder, dtype=dtype, quantization=quantization, compact_weights=compact_weights)
     lean: Any = decoder._lean
     assert lean is not None
     use_threads(threads)
@@ -61,9 +66,15 @@ def play(
     return found, sum(ran)
 
 
-def check(folder: Path, threads: int, dtype: DType = "bfloat16", quantization: Quantization = "none") -> None:
-    apart, none = play(folder, threads, False, dtype, quantization)
-    together, programs = play(folder, threads, True, dtype, quantization)
+def check(
+    folder: Path,
+    threads: int,
+    dtype: DType = "bfloat16",
+    quantization: Quantization = "none",
+    compact_weights: CompactWeights = "auto",
+) -> None:
+    apart, none = play(folder, threads, False, dtype, quantization, compact_weights)
+    together, programs = play(folder, threads, True, dtype, quantization, compact_weights)
     assert none == 0
     assert programs >= 15
     assert len(apart) == len(together)
@@ -83,3 +94,19 @@ def test_the_same_bits(name: str, threads: int, tmp_path: Path) -> None:
 def test_the_same_bits_of_quantized_weights(quantization: Quantization, dtype: DType, tmp_path: Path) -> None:
     save_decoder("qwen3", tmp_path)
     check(tmp_path, 2, dtype, quantization)
+
+
+@pytest.mark.parametrize("compact_weights", ["on", "off"])
+def test_the_same_bits_of_compact_weights(compact_weights: CompactWeights, tmp_path: Path) -> None:
+    save_decoder("llama", tmp_path)
+    check(tmp_path, 2, compact_weights=compact_weights)
+
+
+def test_compact_weights_are_the_same_weights(tmp_path: Path) -> None:
+    """All that changes is the order of a few sums; what steps of many tokens compute is the same anyway."""
+    save_decoder("qwen3", tmp_path)
+    packed, _ = play(tmp_path, 2, True, compact_weights="off")
+    compact, programs = play(tmp_path, 2, True, compact_weights="on")
+    assert programs >= 15
+    for one, other in zip(packed, compact, strict=True):
+        assert float((one.float() - other.float()).abs().max()) <= 0.02 * float(one.float().abs().max())

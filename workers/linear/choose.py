@@ -8,7 +8,7 @@ import torch
 from msgspec.structs import replace
 from torch import nn
 
-from ipc.config import Quantization
+from ipc.config import CompactWeights, Quantization
 from ipc.errors import StartupError
 from ipc.model_card import ModelCard
 from workers.lean.plain_linear import PlainLinear
@@ -16,13 +16,15 @@ from workers.linear.groups import groups_of
 from workers.linear.interface import LinearGroup, LinearShape
 from workers.linear.kinds import KINDS
 from workers.linear.open_layers import OpenedLinear, replace_module
-from workers.linear.plan import PlannedLayer, linear_plan
+from workers.linear.plan import PlannedLayer, linear_plan, planned_bytes
 from workers.linear.self_check import wrong_layers
 from workers.pool import torch_dtype
 
-PLAIN, PACKED = "plain", "packed"
+PLAIN, PACKED, COMPACT = "plain", "packed", "compact"
 # Kinds in which a model's layers are kept, the most wanted first: a shape that one cannot have takes the next.
-WANTED = {PLAIN: (), PACKED: (PACKED,), "int8": ("int8", PACKED), "int4": ("int4", PACKED)}
+WANTED = {PLAIN: (), PACKED: (PACKED,), COMPACT: (COMPACT, PACKED), "int8": ("int8", PACKED), "int4": ("int4", PACKED)}
+_NOT_ASKED_FOR = (PLAIN, PACKED, COMPACT)  # where they do not work, layers stay plain
+_MOST_OF_FREE = 8  # compact copies take at most one part in so many of the memory that is free
 _TYPICAL = 1024  # features of a layer that only its type may keep from being packed
 _logger = logging.getLogger("zerolane.workers.linear")
 
@@ -53,11 +55,33 @@ def choose_linear(quantization: Quantization, batch_invariant: bool, device: str
     )
 
 
+def choose_compact(card: ModelCard, model: nn.Module, wanted: CompactWeights, free: int) -> ModelCard:
+    """The card of a model whose layers are packed or better, compact where that is asked for or, with `free` bytes of
+    memory left, worth it. `model` is on the meta device. Raises StartupError if what is asked for cannot be.
+    """
+    obstacle = "" if card.linear == PACKED else f"its linear layers are {card.linear}: {card.linear_reason}"
+    obstacle = obstacle or _obstacle(COMPACT, card.dtype)
+    if wanted == "on" and obstacle:
+        raise StartupError(f"model {card.name}: --compact-weights is not possible: {obstacle}", "start without it")
+    if wanted == "off" or obstacle or card.task != "generate":
+        return card
+    copies = sum(
+        planned_bytes(layer) - KINDS[PACKED].num_bytes(layer.shape)
+        for layer in linear_plan(model, WANTED[COMPACT], [])
+        if layer.kind == COMPACT
+    )
+    if wanted == "auto" and copies * _MOST_OF_FREE > free:
+        taken = f"compact copies would take {copies >> 20:,} MiB, {free >> 20:,} MiB are free"
+        return replace(card, linear_reason=f"{card.linear_reason}; {taken}")
+    reason = f"few streams read a quarter less memory for a token; the copies take {copies >> 20:,} MiB"
+    return replace(card, linear=COMPACT, linear_reason=reason)
+
+
 def possible_plans(card: ModelCard, model: nn.Module) -> list[list[PlannedLayer]]:
     """What `checked_plan` may come to, for a model on the meta device; the memory kept for it must do for each."""
     wanted = WANTED[card.linear]
     plans = [linear_plan(model, wanted, groups) for groups in (groups_of(card, model), [])]
-    return [*plans, []] if card.linear == PACKED else plans
+    return [*plans, []] if card.linear in _NOT_ASKED_FOR else plans
 
 
 def checked_plan(card: ModelCard, model: nn.Module, run: Callable[[], object]) -> tuple[ModelCard, list[PlannedLayer]]:
@@ -72,7 +96,7 @@ def checked_plan(card: ModelCard, model: nn.Module, run: Callable[[], object]) -
     run_by_us = {name for group in groups for name in group}
     replaced = [layer.names[0] for layer in plan if layer.names[0] not in run_by_us]
     problem = wrong_layers(model, plan) or _runs_replaced(model, replaced, run)
-    if problem and card.linear != PACKED:
+    if problem and card.linear not in _NOT_ASKED_FOR:
         raise StartupError(f"model {card.name}: --quantization {card.linear} fails: {problem}", "start without it")
     if problem:
         _logger.warning("%s: linear layers stay plain: %s", card.name, problem)

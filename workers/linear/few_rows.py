@@ -1,9 +1,10 @@
 """Products of up to three dozen rows with a packed bfloat16 weight, at the speed of memory or of the processor.
 
 oneDNN reads packed weights at two thirds of what memory gives for a few rows: the processor's own look-ahead ends with
-every page of memory. The kernel here walks the same packed blocks once, in order, and asks for memory ahead; sums are
-float32. It knows one order of oneDNN's, the one it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64 outputs and
-32 inputs, in them pairs of inputs for each output); where packing gives another, these products stay oneDNN's.
+every page of memory. The kernels here walk blocks of 64 outputs once, in order, and ask for memory ahead; sums are
+float32. One walks oneDNN's packed blocks, in the order it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64
+outputs and 32 inputs, in them pairs of inputs for each output); where packing gives another, these products stay
+oneDNN's. The other walks the same in 12 bits a weight (`compact_weight.py`), less to read by a quarter.
 """
 
 import ctypes
@@ -15,9 +16,10 @@ import numpy as np
 import torch
 
 from workers.lean.bfloat16_products import has_products
-from workers.lean.compiled import kernel, load, pointer_to, store, take_ticket
+from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
 from workers.lean.openmp import run_kernel
-from workers.linear.row_tile import ROW_BYTES, multiply_pairs, named_passes
+from workers.linear.row_tile import COMPACT, PLAIN, block_bytes, multiply_compact_pairs, multiply_pairs, named_passes
+from workers.linear.weight_rows import CORRECTION, CompactAddresses
 
 _OUTPUTS, _INPUTS = 64, 32  # of a block
 _JOB = np.dtype(
@@ -32,73 +34,109 @@ _JOB = np.dtype(
         ("outputs", np.uintp),  # bfloat16 [rows, out_features]
         ("passes", np.uintp),  # int64 [num_passes, 4], see `passes_of`
         ("num_passes", np.int64),
+        ("block_bytes", np.int64),  # of 64 outputs
+        ("ends", np.uintp),  # int64 [blocks], where each block's corrections end; 0: the weight is not compact
+        ("corrections", np.uintp),  # CORRECTION [any number]
     ],
     align=True,
 )
+
+
+@numba.njit(**INNER)
+def _keep(job: Any, sums: Any, block: Any) -> None:
+    """Write a block's sums to the outputs, the bias added."""
+    rows, outputs = job.rows, job.out_features
+    result = numba.carray(pointer_to(job.outputs), (rows, outputs), np.uint16)
+    bias = numba.carray(pointer_to(job.bias), (outputs,), np.uint16)
+    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
+    for index in range(job.num_passes):
+        for r in range(passes[index, 1]):
+            row = passes[index, 0] + r
+            for o in range(_OUTPUTS):
+                at = block * _OUTPUTS + o
+                added = load(bias, at) if job.bias != 0 else np.float32(0.0)
+                store(result[row], at, sums[index, r, o] + added)
+
+
+@numba.njit(**INNER)
+def _correct(job: Any, sums: Any, block: Any) -> None:
+    """Add the products of a block's weights that its codes have no place for."""
+    ends = numba.carray(pointer_to(job.ends), (job.out_features // _OUTPUTS,), np.int64)
+    corrections = numba.carray(pointer_to(job.corrections), (ends[-1],), CORRECTION)
+    inputs = numba.carray(pointer_to(job.inputs), (job.rows, job.in_features), np.uint16)
+    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
+    for at in range(ends[block - 1] if block > 0 else 0, ends[block]):
+        one = corrections[at]
+        for index in range(job.num_passes):
+            for r in range(passes[index, 1]):
+                sums[index, r, one.output] += one.weight * load(inputs[passes[index, 0] + r], one.input)
 
 
 @kernel
 def _multiply(job_at: Any) -> None:
     record = numba.carray(job_at, 1, _JOB)
     job, ticket_at = record[0], record.ctypes.data
-    rows, outputs = job.rows, job.out_features
-    result = numba.carray(pointer_to(job.outputs), (rows, outputs), np.uint16)
-    bias = numba.carray(pointer_to(job.bias), (outputs,), np.uint16)
     passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
     sums = np.empty((job.num_passes, passes[0, 1], _OUTPUTS), np.float32)
-    count, depth = outputs // _OUTPUTS, job.in_features // 2
+    count, depth = job.out_features // _OUTPUTS, job.in_features // 2
     block = take_ticket(ticket_at)
     while block < count:
         following = take_ticket(ticket_at)
-        weight = job.weight + np.uintp(block * depth * ROW_BYTES)
-        after = job.weight + np.uintp(min(following, count - 1) * depth * ROW_BYTES)
-        multiply_pairs(job.inputs, 2 * job.in_features, weight, after, depth, job.passes, sums)
-        for index in range(job.num_passes):
-            for r in range(passes[index, 1]):
-                row = passes[index, 0] + r
-                for o in range(_OUTPUTS):
-                    at = block * _OUTPUTS + o
-                    added = load(bias, at) if job.bias != 0 else np.float32(0.0)
-                    store(result[row], at, sums[index, r, o] + added)
+        weight = job.weight + np.uintp(block * job.block_bytes)
+        after = job.weight + np.uintp(min(following, count - 1) * job.block_bytes)
+        if job.ends == 0:
+            multiply_pairs(job.inputs, 2 * job.in_features, weight, after, depth, job.passes, sums)
+        else:
+            multiply_compact_pairs(job.inputs, 2 * job.in_features, weight, after, depth, job.passes, sums)
+            _correct(job, sums, block)
+        _keep(job, sums, block)
         block = following
 
 
 class FewRows:
     """One packed weight, ready for products of up to MOST_FEW_ROWS rows. Used by one thread at a time."""
 
-    def __init__(self, weight_address: int, out_features: int, in_features: int, bias: torch.Tensor | None) -> None:
-        """The weight's memory must stay mapped; `bias` is kept. Computes nothing.
+    def __init__(
+        self, weight: int | CompactAddresses, out_features: int, in_features: int, bias: torch.Tensor | None
+    ) -> None:
+        """`weight` is the address of oneDNN's blocks, or where a compact one lies; its memory must stay mapped. `bias`
+        is kept. Computes nothing.
 
         Reads the kernel from disk, or compiles it: once, before workers are forked.
         """
         _multiply()
+        rows = PLAIN if isinstance(weight, int) else COMPACT
+        self._lines, self._out_features = rows.lines, out_features
         self._bias = None if bias is None else bias.contiguous()
         # One for calls, one for steps of a program.
         self._jobs = np.zeros(2, _JOB)
         self._address: int = self._jobs.ctypes.data
-        self._out_features = out_features
         for record in self._jobs:
-            record["in_features"], record["out_features"], record["weight"] = in_features, out_features, weight_address
+            record["in_features"], record["out_features"] = in_features, out_features
+            record["block_bytes"] = block_bytes(rows, in_features // 2)
             record["bias"] = 0 if self._bias is None else self._bias.data_ptr()
+            if isinstance(weight, int):
+                record["weight"] = weight
+            else:
+                record["weight"], record["ends"], record["corrections"] = weight
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
         """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_FEW_ROWS."""
         result = rows.new_empty(len(rows), self._out_features)
-        _fill_in(self._jobs[0], len(rows), rows.data_ptr(), result.data_ptr())
+        self._fill_in(self._jobs[0], len(rows), rows.data_ptr(), result.data_ptr())
         run_kernel(_multiply(), self._address, torch.get_num_threads())
         return result
 
     def step(self, count: int, rows_at: int, result_at: int) -> tuple[int, int]:
         """Kernel and job, for a program: `multiply` of `count` rows at one address, with its result at the other."""
-        _fill_in(self._jobs[1], count, rows_at, result_at)
+        self._fill_in(self._jobs[1], count, rows_at, result_at)
         return _multiply(), self._address + _JOB.itemsize
 
-
-def _fill_in(record: np.void, count: int, rows_at: int, result_at: int) -> None:
-    passes = named_passes(count)
-    record["next"], record["rows"] = 0, count
-    record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
-    record["inputs"], record["outputs"] = rows_at, result_at
+    def _fill_in(self, record: np.void, count: int, rows_at: int, result_at: int) -> None:
+        passes = named_passes(count, self._lines)
+        record["next"], record["rows"] = 0, count
+        record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
+        record["inputs"], record["outputs"] = rows_at, result_at
 
 
 def is_possible(out_features: int, in_features: int) -> bool:

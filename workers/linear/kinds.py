@@ -7,11 +7,12 @@ from workers.linear.packed import PackedKind
 def _compiled_kinds() -> dict[str, LinearKind]:
     """Those with kernels of ours; none on a machine without a compiler."""
     try:
-        from workers.linear.int4 import Int4Kind  # numba: not every machine has it
+        from workers.linear.compact import CompactKind  # numba: not every machine has it
+        from workers.linear.int4 import Int4Kind
         from workers.linear.int8 import Int8Kind
     except ImportError:
         return {}
-    return {"int8": Int8Kind(), "int4": Int4Kind()}
+    return {"compact": CompactKind(), "int8": Int8Kind(), "int4": Int4Kind()}
 
 
 KINDS: dict[str, LinearKind] = {"packed": PackedKind(), **_compiled_kinds()}

@@ -99,13 +99,24 @@ class PackedKind:
 
     def open(self, source: memoryview, metadata: bytes, shape: LinearShape, bias: torch.Tensor | None) -> LinearLayer:
         """See `LinearKind`."""
-        weight, few_rows = tensor_on(source, metadata[1:]), None
-        if metadata[:1] == _KNOWN_ORDER:
-            from workers.linear.few_rows import FewRows
+        return open_packed(source, metadata, shape, bias, None)
 
-            address = int(torch.ops.mkldnn.data_ptr(weight))
-            few_rows = FewRows(address, shape.out_features, shape.in_features, bias)
-        return PackedLinear(weight, shape, bias, len(source), few_rows)
+
+def open_packed(
+    source: memoryview,
+    metadata: bytes,
+    shape: LinearShape,
+    bias: torch.Tensor | None,
+    few_rows: "FewRows | None",
+) -> PackedLinear:
+    """`PackedKind.open`, with another multiplier of few rows than that of the packed weight."""
+    weight = tensor_on(source, metadata[1:])
+    if few_rows is None and metadata[:1] == _KNOWN_ORDER:
+        from workers.linear.few_rows import FewRows
+
+        address = int(torch.ops.mkldnn.data_ptr(weight))
+        few_rows = FewRows(address, shape.out_features, shape.in_features, bias)
+    return PackedLinear(weight, shape, bias, len(source), few_rows)
 
 
 def _can_walk(out_features: int, in_features: int) -> bool:

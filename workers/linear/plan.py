@@ -13,6 +13,7 @@ from workers.linear.kinds import KINDS
 # to whole tiles.
 FEWEST_FEATURES = 32
 MOST_PADDING = 1.5
+_COPIES = {"compact": 0.8}  # kinds that keep the weight a second time: what that takes at most, in plain weights
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def _is_worth_it(kind: str, shape: LinearShape) -> bool:
     if min(shape.in_features, shape.out_features) < FEWEST_FEATURES or KINDS[kind].obstacle(shape):
         return False
     plain = shape.in_features * shape.out_features * shape.dtype.itemsize
-    return KINDS[kind].num_bytes(shape) <= MOST_PADDING * plain
+    return KINDS[kind].num_bytes(shape) <= (MOST_PADDING + _COPIES.get(kind, 0)) * plain
 
 
 def weight_of(modules: Sequence[nn.Linear]) -> torch.Tensor:

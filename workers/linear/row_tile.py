@@ -11,7 +11,6 @@ from numba.extending import intrinsic
 
 from workers.lean.bfloat16_products import (
     INT,
-    LANES,
     PAIRS,
     SUMS,
     WORD,
@@ -23,50 +22,55 @@ from workers.lean.bfloat16_products import (
 )
 from workers.lean.compiled import INNER, pointer_to
 from workers.linear.vnni import multiply_add
+from workers.linear.weight_rows import CHUNK, COLUMNS, LINE_BYTES, VECTORS, CompactRows, PlainRows
 
 MOST_TILE_ROWS = 6  # with COLUMNS: 24 of the 32 vector registers hold sums
-COLUMNS = 64
-LINES = 4  # cache lines of a row of weights
-CHUNK = 128  # rows of weights that all tiles multiply before the next: 32 KiB, which stay in the nearest caches
-_VECTORS = COLUMNS // LANES
+MOST_LINES = 4  # cache lines of a row of weights
 WORD_BYTES = 4
-ROW_BYTES = COLUMNS * WORD_BYTES  # of a row of weights: for each column one word, of two or four numbers
-LINE_BYTES = 64
+_SUM_BYTES = COLUMNS * WORD_BYTES  # of a row of sums
+WeightRows = PlainRows | CompactRows
+PLAIN, COMPACT = PlainRows(), CompactRows()
 # (rows, lines asked for ahead) there is code for: those that `passes_of` gives
 _VARIANTS = (
-    *((rows, 1) for rows in range(3, 7)),
-    *((rows, 2) for rows in range(1, 7)),
-    *((rows, 0) for rows in (5, 6)),
+    *((rows, lines) for rows in range(1, 7) for lines in (1, 2)),
+    *((rows, 0) for rows in (4, 5, 6)),
 )
 
 
-def passes_of(count: int) -> list[tuple[int, int, int, int]]:
+def passes_of(count: int, row_lines: int) -> list[tuple[int, int, int, int]]:
     """How `count` rows are multiplied: tiles of (first row, rows, first line asked for ahead, such lines).
 
-    The first tile has most rows. Several tiles together ask for each line once; for one tile the processor looks ahead
-    itself, and only has to be helped from one page of memory to the next (measured: docs/experiment-log.md).
+    `row_lines` are the cache lines of a row of weights. The first tile has most rows. Several tiles together ask for
+    each line once; for one tile the processor looks ahead itself, and only has to be helped from one page of memory to
+    the next (measured: docs/experiment-log.md).
     """
     number = -(-count // MOST_TILE_ROWS)
     sizes = [count // number + (tile < count % number) for tile in range(number)]
-    one = [2] if count <= 2 else [1]
-    lines = {1: one, 2: [2, 2], 3: [2, 1, 1]}.get(number, [1] * LINES + [0] * (number - LINES))
+    lines = [row_lines // number + (tile < row_lines % number) for tile in range(number)]
+    if number == 1:
+        lines = [2] if count <= 2 and row_lines == MOST_LINES else [1]
     return [(sum(sizes[:tile]), sizes[tile], sum(lines[:tile]), lines[tile]) for tile in range(number)]
 
 
 @functools.cache
-def named_passes(count: int) -> npt.NDArray[np.int64]:
+def named_passes(count: int, row_lines: int) -> npt.NDArray[np.int64]:
     """`passes_of` [passes, 4], kept for good: kernels' jobs name its memory."""
-    return np.array(passes_of(count), np.int64)
+    return np.array(passes_of(count, row_lines), np.int64)
 
 
-def _row_tile(multiply: Any, sums: Any) -> Any:
+def block_bytes(weights: WeightRows, depth: int) -> int:
+    """Bytes of `depth` rows of weights with their heads."""
+    return depth * weights.lines * LINE_BYTES + -(-depth // CHUNK) * weights.head_bytes
+
+
+def _row_tile(multiply: Any, sums: Any, weights: WeightRows) -> Any:
     """Makes an intrinsic of (rows, lines, a, a_stride, b, ahead, depth, c).
 
     C [rows, COLUMNS] += A [rows, depth] B [depth, COLUMNS], where A and B consist of words that hold a few numbers
     each: `multiply` adds their products to C's numbers, 16 words at once, of the vector type `sums`. A lies row by row,
-    `a_stride` bytes apart, B and C without gaps. For each row of B `lines` cache lines from `ahead` on are asked for,
-    and `ahead` moves on by a row. Addresses; depth at least 1; (rows, lines) as `passes_of` gives them: of others
-    nothing comes.
+    `a_stride` bytes apart, C without gaps, B as `weights` says, with its head. For each row of B `lines` cache lines
+    from `ahead` on are asked for, and `ahead` moves on by a row. Addresses; depth from 1 to CHUNK; (rows, lines) as
+    `passes_of` gives them: of others nothing comes.
     """
 
     @intrinsic
@@ -76,13 +80,13 @@ def _row_tile(multiply: Any, sums: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             rows, lines, *places = arguments
             done = builder.append_basic_block("tile_done")
-            key = builder.add(builder.mul(rows, INT(LINES + 1)), lines)
+            key = builder.add(builder.mul(rows, INT(MOST_LINES + 1)), lines)
             switch = builder.switch(key, done)
             for variant in _VARIANTS:
                 block = builder.append_basic_block("tile")
-                switch.add_case(INT(variant[0] * (LINES + 1) + variant[1]), block)
+                switch.add_case(INT(variant[0] * (MOST_LINES + 1) + variant[1]), block)
                 builder.position_at_end(block)
-                _generate(builder, multiply, sums, *variant, *places)
+                _generate(builder, multiply, sums, weights, *variant, *places)
                 builder.branch(done)
             builder.position_at_end(done)
             return context.get_dummy_value()
@@ -99,20 +103,23 @@ def _multiply_pairs(builder: Any, total: Any, given: Any, weights: Any) -> Any:
     )
 
 
-def _walk(tile: Any) -> Any:
+def _walk(multiply: Any, kind: Any, weights: WeightRows) -> Any:
     """Makes a compiled function (rows, row bytes, weight, following, depth, passes, sums).
 
     Rows that lie `row bytes` apart times one block of COLUMNS outputs, `depth` rows of words, to sums [passes, rows,
     COLUMNS]. `passes` is the address of `named_passes`; `following` that of the block this thread multiplies next.
     """
+    tile, chunk_bytes = _row_tile(multiply, kind, weights), block_bytes(weights, CHUNK)
 
     @numba.njit(**INNER)
     def walk(rows_at: Any, row_bytes: Any, weight: Any, following: Any, depth: Any, passes: Any, sums: Any) -> None:
         tiles = numba.carray(pointer_to(passes), (sums.shape[0], 4), np.int64)
         sums[:] = 0
+        chunk = weight
         for start in range(0, depth, CHUNK):
             end = min(start + CHUNK, depth)
-            ahead = weight + np.uintp(end * ROW_BYTES) if end < depth else following
+            after = chunk + np.uintp(chunk_bytes)
+            ahead = after if end < depth else following
             for index in range(sums.shape[0]):
                 first, rows, line, lines = tiles[index]
                 tile(
@@ -120,39 +127,42 @@ def _walk(tile: Any) -> Any:
                     lines,
                     rows_at + np.uintp(first * row_bytes + start * WORD_BYTES),
                     row_bytes,
-                    weight + np.uintp(start * ROW_BYTES),
+                    chunk,
                     ahead + np.uintp(line * LINE_BYTES),
                     end - start,
                     np.uintp(sums[index].ctypes.data),
                 )
+            chunk = after
 
     return walk
 
 
 # Words of two bfloat16 numbers, float32 sums; words of four unsigned bytes of A and signed ones of B, int32 sums.
-multiply_pairs, multiply_bytes = _walk(_row_tile(_multiply_pairs, SUMS)), _walk(_row_tile(multiply_add, WORDS))
+multiply_pairs = _walk(_multiply_pairs, SUMS, PLAIN)
+multiply_compact_pairs = _walk(_multiply_pairs, SUMS, COMPACT)
+multiply_bytes = _walk(multiply_add, WORDS, PLAIN)
 
 
 def _generate(
-    builder: Any, multiply: Any, kind: Any, rows: int, lines: int, a: Any, a_stride: Any, b: Any, ahead: Any,
-    depth: Any, c: Any
+    builder: Any, multiply: Any, kind: Any, weights: WeightRows, rows: int, lines: int, a: Any, a_stride: Any, b: Any,
+    ahead: Any, depth: Any, c: Any
 ) -> None:  # fmt: skip
     before, loop, after = builder.block, builder.append_basic_block("depth"), builder.append_basic_block("stored")
     places = [
-        [_vector_at(builder, kind, c, r * ROW_BYTES + LINE_BYTES * j) for j in range(_VECTORS)] for r in range(rows)
+        [_vector_at(builder, kind, c, r * _SUM_BYTES + LINE_BYTES * j) for j in range(VECTORS)] for r in range(rows)
     ]
     begun = [[builder.load(place, align=4) for place in row] for row in places]
     starts = [builder.add(a, builder.mul(a_stride, INT(r))) for r in range(rows)]
+    begun_row, first_row = weights.begin(builder, b), builder.add(b, INT(weights.head_bytes))
     builder.branch(loop)
     builder.position_at_end(loop)
     index = builder.phi(INT)
     index.add_incoming(INT(0), before)
-    sums = [[builder.phi(kind) for _ in range(_VECTORS)] for _ in range(rows)]
-    offset = builder.mul(index, INT(ROW_BYTES))
+    sums = [[builder.phi(kind) for _ in range(VECTORS)] for _ in range(rows)]
+    offset = builder.mul(index, INT(weights.lines * LINE_BYTES))
     for line in range(lines):
         ask_for(builder, builder.add(builder.add(ahead, offset), INT(line * LINE_BYTES)))
-    row_at = builder.add(b, offset)
-    columns = [load_at(builder, row_at, LINE_BYTES * j, WORDS) for j in range(_VECTORS)]
+    columns = weights.read(builder, builder.add(first_row, offset), begun_row)
     word_at = builder.shl(index, INT(2))
     for start, row, first in zip(starts, sums, begun, strict=True):
         given = in_every_lane(builder, load_at(builder, builder.add(start, word_at), 0, WORD))

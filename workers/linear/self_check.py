@@ -15,7 +15,7 @@ from workers.weights_manifest import ALIGNMENT
 
 NUM_ROWS = (1, 5, 40)
 # Largest allowed length of the difference to the plain product, in lengths of that. Weights in few bits differ more.
-TOLERANCE = {"packed": 0.01, "int8": 0.05, "int4": 0.3}
+TOLERANCE = {"packed": 0.01, "compact": 0.01, "int8": 0.05, "int4": 0.3}
 
 
 @torch.inference_mode()

@@ -21,6 +21,7 @@ SHARED = (
     "linear/row_tile.py",
     "linear/vnni.py",
     "linear/vnni_int4.py",
+    "linear/weight_rows.py",
 )
 _logger = logging.getLogger("zerolane.workers.kernel_cache")
 

@@ -6,15 +6,21 @@ import torch.nn.functional as F
 from msgspec.structs import replace
 from torch import nn
 
+from ipc.config import CompactWeights
 from ipc.errors import StartupError
 from ipc.fake_card import fake_card
 from ipc.model_card import ModelCard
 from workers.linear import self_check
-from workers.linear.choose import PACKED, PLAIN, WANTED, checked_plan, choose_linear
+from workers.linear.choose import COMPACT, PACKED, PLAIN, WANTED, checked_plan, choose_compact, choose_linear
+from workers.linear.interface import LinearShape
 from workers.linear.kinds import KINDS
 from workers.linear.mkldnn_blob import blob_obstacle
 
 pytestmark = pytest.mark.skipif(blob_obstacle() != "", reason=f"nothing is packed here: {blob_obstacle()}")
+needs_few_rows = pytest.mark.skipif(
+    "compact" not in KINDS or KINDS["compact"].obstacle(LinearShape(64, 64, torch.bfloat16)) != "",
+    reason="this CPU has no kernels for few rows",
+)
 CARD = replace(fake_card(0, "m", "fake:embed", 0, 16, 0), linear=PACKED, linear_reason="faster")
 
 
@@ -83,3 +89,52 @@ def test_a_model_without_large_layers_is_plain() -> None:
 
 def test_every_kind_has_a_tolerance() -> None:
     assert set(KINDS) <= set(self_check.TOLERANCE)
+
+
+def decoder_card() -> ModelCard:
+    card = fake_card(0, "m", "fake:generate", 0, 16, 0)
+    return replace(card, task="generate", dtype="bfloat16", linear=PACKED, linear_reason="faster")
+
+
+def compact_for(card: ModelCard, wanted: CompactWeights, free: int) -> ModelCard:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(512, 512), nn.Linear(512, 256)).bfloat16()
+    return choose_compact(card, model, wanted, free)
+
+
+COPIES = 0.8 * 2 * (512 * 512 + 512 * 256)  # bytes, at most
+
+
+@needs_few_rows
+def test_decoders_are_compact_where_there_is_memory() -> None:
+    card = compact_for(decoder_card(), "auto", int(8 * COPIES))
+    assert card.linear == COMPACT
+    assert WANTED[COMPACT] == (COMPACT, PACKED)
+
+
+@needs_few_rows
+def test_little_memory_is_not_taken_for_copies() -> None:
+    card = compact_for(decoder_card(), "auto", int(4 * COPIES))
+    assert card.linear == PACKED
+    assert "copies would take" in card.linear_reason
+    assert compact_for(decoder_card(), "on", int(4 * COPIES)).linear == COMPACT
+
+
+@needs_few_rows
+@pytest.mark.parametrize(
+    ("card", "wanted"),
+    [
+        (decoder_card(), "off"),
+        (replace(decoder_card(), task="score"), "auto"),
+        (replace(decoder_card(), dtype="float32"), "auto"),
+        (replace(decoder_card(), linear="int8"), "auto"),
+    ],
+)
+def test_others_are_not_compact(card: ModelCard, wanted: CompactWeights) -> None:
+    assert compact_for(card, wanted, 1 << 40) == card
+
+
+@pytest.mark.parametrize("changes", [{"dtype": "float32"}, {"linear": "int8"}])
+def test_impossible_copies_fail_the_start(changes: dict[str, str]) -> None:
+    with pytest.raises(StartupError, match="--compact-weights is not possible"):
+        compact_for(replace(decoder_card(), **changes), "on", 1 << 40)
