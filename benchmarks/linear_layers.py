@@ -38,7 +38,7 @@ class Way:
     """One way to keep the matrices of a shape."""
 
     products: list[Product]
-    num_bytes: int  # of one matrix
+    num_bytes: int  # read of one matrix; for many rows compact layers read the packed copy
 
 
 def ways_of(shape: LinearShape, kinds: list[str], total_bytes: int) -> dict[str, Way]:
@@ -54,7 +54,8 @@ def ways_of(shape: LinearShape, kinds: list[str], total_bytes: int) -> dict[str,
             print(f"{name}: {obstacle}")
             continue
         packed_bytes = KINDS[name].num_bytes(shape)
-        ways[name] = Way([opened(name, shape, weight, packed_bytes) for weight in weights], packed_bytes)
+        read = packed_bytes - (KINDS["packed"].num_bytes(shape) if name == "compact" else 0)
+        ways[name] = Way([opened(name, shape, weight, packed_bytes) for weight in weights], read)
     return ways
 
 

@@ -1,7 +1,7 @@
 """Packed bfloat16 weights with a second, compact copy beside them: a quarter less to read for a few rows, no loss.
 
-Many rows go through oneDNN and the packed weight, up to MOST_FEW_ROWS through a kernel that reads the copy
-(`few_rows.py`), at the speed of memory, of which 12 instead of 16 bits a weight come.
+Up to MOST_COMPACT_ROWS rows are multiplied with the copy (`few_rows.py`), at the speed of memory, of which 12 instead
+of 16 bits a weight come; more with the packed weight.
 """
 
 import logging
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from workers.linear.compact_weight import compact_addresses, compact_bytes, write_compact
-from workers.linear.few_rows import FewRows, is_possible
+from workers.linear.few_rows import is_possible
 from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.packed import PackedKind, open_packed
 
@@ -50,9 +50,8 @@ class CompactKind:
     def open(self, source: memoryview, metadata: bytes, shape: LinearShape, bias: torch.Tensor | None) -> LinearLayer:
         """See `LinearKind`."""
         size = len(source) - compact_bytes(shape.out_features, shape.in_features)
-        few_rows = None
+        compact = None
         if metadata[:1] == _COMPACT:
             address = np.frombuffer(source, np.uint8).ctypes.data + size
-            places = compact_addresses(address, shape.out_features, shape.in_features)
-            few_rows = FewRows(places, shape.out_features, shape.in_features, bias)
-        return open_packed(source[:size], metadata[1:], shape, bias, few_rows)
+            compact = compact_addresses(address, shape.out_features, shape.in_features)
+        return open_packed(source[:size], metadata[1:], shape, bias, compact)

@@ -1,7 +1,7 @@
 """bfloat16 weights in 12 bits each, without loss: what they are made of, and how they are made.
 
 The upper byte of a weight is its sign and seven bits of its exponent, and weights of one matrix differ little in them:
-of 16,384 neighbours 15 bytes serve all but about one in ten thousand. So each weight is its lower byte and a code of
+of 16,384 neighbours 15 bytes serve all but one to six in ten thousand. So each weight is its lower byte and a code of
 four bits for the upper one; the few that have another upper byte are zeros there, and listed apart: their products are
 added to the sums, so that all that changes is the order in which float32 numbers are added. (That exponents of
 trained weights hold less than three bits is the finding of DFloat11, arXiv:2504.11651, which packs them by Huffman
@@ -22,7 +22,7 @@ from workers.lean.openmp import run_kernel
 from workers.linear.row_tile import COMPACT, block_bytes
 from workers.linear.weight_rows import CHUNK, COLUMNS, CORRECTION, CompactAddresses, place_of
 
-_WEIGHTS_A_CORRECTION = 256  # there is room for one in so many
+_WEIGHTS_A_CORRECTION = 512  # there is room for one in so many; with more nothing would be gained
 _NUMBERS = 2 * COLUMNS  # of a row
 _CODES = 16
 _LINE = 64

@@ -1,15 +1,16 @@
 """Products of up to three dozen rows with a packed bfloat16 weight, at the speed of memory or of the processor.
 
 oneDNN reads packed weights at two thirds of what memory gives for a few rows: the processor's own look-ahead ends with
-every page of memory. The kernels here walk blocks of 64 outputs once, in order, and ask for memory ahead; sums are
-float32. One walks oneDNN's packed blocks, in the order it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64
+every page of memory. The kernel here walks blocks of 64 outputs once, in order, and asks for memory ahead; sums are
+float32. It walks oneDNN's packed blocks, in the order it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64
 outputs and 32 inputs, in them pairs of inputs for each output); where packing gives another, these products stay
-oneDNN's. The other walks the same in 12 bits a weight (`compact_weight.py`), less to read by a quarter.
+oneDNN's. Of eight rows and less it can walk a copy of 12 bits a weight (`compact_weight.py`), less to read by a
+quarter.
 """
 
 import ctypes
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -21,6 +22,7 @@ from workers.lean.openmp import run_kernel
 from workers.linear.row_tile import COMPACT, PLAIN, block_bytes, multiply_compact_pairs, multiply_pairs, named_passes
 from workers.linear.weight_rows import CORRECTION, CompactAddresses
 
+MOST_COMPACT_ROWS = 8  # with more the processor is the limit, and corrections cost more with every row
 _OUTPUTS, _INPUTS = 64, 32  # of a block
 _JOB = np.dtype(
     [
@@ -93,32 +95,47 @@ def _multiply(job_at: Any) -> None:
         block = following
 
 
+class _Weight(NamedTuple):
+    """One of the forms the kernel walks."""
+
+    address: int
+    lines: int  # cache lines of a row of weights
+    block_bytes: int
+    ends: int = 0
+    corrections: int = 0
+
+
 class FewRows:
     """One packed weight, ready for products of up to MOST_FEW_ROWS rows. Used by one thread at a time."""
 
     def __init__(
-        self, weight: int | CompactAddresses, out_features: int, in_features: int, bias: torch.Tensor | None
+        self,
+        weight_address: int,
+        out_features: int,
+        in_features: int,
+        bias: torch.Tensor | None,
+        compact: CompactAddresses | None = None,
     ) -> None:
-        """`weight` is the address of oneDNN's blocks, or where a compact one lies; its memory must stay mapped. `bias`
-        is kept. Computes nothing.
+        """oneDNN's blocks, and the same weight once more if there is a compact one. Their memory must stay mapped;
+        `bias` is kept. Computes nothing.
 
         Reads the kernel from disk, or compiles it: once, before workers are forked.
         """
         _multiply()
-        rows = PLAIN if isinstance(weight, int) else COMPACT
-        self._lines, self._out_features = rows.lines, out_features
+        self._out_features, depth = out_features, in_features // 2
+        self._packed = _Weight(weight_address, PLAIN.lines, block_bytes(PLAIN, depth))
+        self._compact = self._packed
+        if compact is not None:
+            self._compact = _Weight(
+                compact.blocks, COMPACT.lines, block_bytes(COMPACT, depth), compact.ends, compact.corrections
+            )
         self._bias = None if bias is None else bias.contiguous()
         # One for calls, one for steps of a program.
         self._jobs = np.zeros(2, _JOB)
         self._address: int = self._jobs.ctypes.data
         for record in self._jobs:
             record["in_features"], record["out_features"] = in_features, out_features
-            record["block_bytes"] = block_bytes(rows, in_features // 2)
             record["bias"] = 0 if self._bias is None else self._bias.data_ptr()
-            if isinstance(weight, int):
-                record["weight"] = weight
-            else:
-                record["weight"], record["ends"], record["corrections"] = weight
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
         """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_FEW_ROWS."""
@@ -133,7 +150,10 @@ class FewRows:
         return _multiply(), self._address + _JOB.itemsize
 
     def _fill_in(self, record: np.void, count: int, rows_at: int, result_at: int) -> None:
-        passes = named_passes(count, self._lines)
+        weight = self._compact if count <= MOST_COMPACT_ROWS else self._packed
+        record["weight"], record["block_bytes"] = weight.address, weight.block_bytes
+        record["ends"], record["corrections"] = weight.ends, weight.corrections
+        passes = named_passes(count, weight.lines)
         record["next"], record["rows"] = 0, count
         record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
         record["inputs"], record["outputs"] = rows_at, result_at

@@ -16,6 +16,7 @@ from workers.linear.mkldnn_blob import blob_bytes, blob_obstacle, blob_of, tenso
 
 if TYPE_CHECKING:
     from workers.linear.few_rows import FewRows
+    from workers.linear.weight_rows import CompactAddresses
 
 FEW_ROWS = 4  # oneDNN reads a large weight faster for four rows than for one or two
 LARGE_WEIGHT = 4 << 20  # bytes; below, filling up costs more than it saves
@@ -99,7 +100,7 @@ class PackedKind:
 
     def open(self, source: memoryview, metadata: bytes, shape: LinearShape, bias: torch.Tensor | None) -> LinearLayer:
         """See `LinearKind`."""
-        return open_packed(source, metadata, shape, bias, None)
+        return open_packed(source, metadata, shape, bias)
 
 
 def open_packed(
@@ -107,15 +108,15 @@ def open_packed(
     metadata: bytes,
     shape: LinearShape,
     bias: torch.Tensor | None,
-    few_rows: "FewRows | None",
+    compact: "CompactAddresses | None" = None,
 ) -> PackedLinear:
-    """`PackedKind.open`, with another multiplier of few rows than that of the packed weight."""
-    weight = tensor_on(source, metadata[1:])
-    if few_rows is None and metadata[:1] == _KNOWN_ORDER:
+    """`PackedKind.open`, for a weight that may lie somewhere else once more, compact."""
+    weight, few_rows = tensor_on(source, metadata[1:]), None
+    if metadata[:1] == _KNOWN_ORDER:
         from workers.linear.few_rows import FewRows
 
         address = int(torch.ops.mkldnn.data_ptr(weight))
-        few_rows = FewRows(address, shape.out_features, shape.in_features, bias)
+        few_rows = FewRows(address, shape.out_features, shape.in_features, bias, compact)
     return PackedLinear(weight, shape, bias, len(source), few_rows)
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 
 from workers.linear.compact import CompactKind
 from workers.linear.compact_weight import compact_bytes
+from workers.linear.few_rows import MOST_COMPACT_ROWS
 from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
 
 OUTPUTS, INPUTS = 192, 608  # three blocks of two whole chunks and a part of one
@@ -37,13 +38,14 @@ def layer_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> tuple[Li
 
 def kept_exactly(weight: torch.Tensor) -> bool:
     """Each weight comes back as it was: rows of a one and zeros bring one column each, and nothing is rounded."""
-    layer, _, _room = layer_of(weight)
+    layer, metadata, _room = layer_of(weight)
+    assert metadata[:1] == b"\1"
     ones = torch.eye(weight.shape[1]).bfloat16()
-    found = torch.cat([layer(rows) for rows in ones.split(MOST_FEW_ROWS)]).T
+    found = torch.cat([layer(rows) for rows in ones.split(MOST_COMPACT_ROWS)]).T
     return torch.equal(found.nan_to_num(7.0), weight.nan_to_num(7.0))
 
 
-@pytest.mark.parametrize("num_rows", [1, 2, 3, 6, 7, 12, 13, 19, MOST_FEW_ROWS])
+@pytest.mark.parametrize("num_rows", [1, 2, 3, 6, 7, MOST_COMPACT_ROWS, MOST_COMPACT_ROWS + 1, MOST_FEW_ROWS])
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_equals_the_plain_product(num_rows: int, with_bias: bool) -> None:
     weight, rows = trained_like(), torch.randn(num_rows, INPUTS).bfloat16()
@@ -69,7 +71,8 @@ def test_rare_exponents_are_corrected() -> None:
     """Huge and tiny numbers and both zeros, in every block and chunk, upper and lower bytes anywhere in a line."""
     weight = trained_like()
     rare = torch.tensor([3e8, -3e-30, 0.0, -0.0, -7.5, 2.0**-20]).bfloat16()
-    weight.view(-1)[::293] = rare.repeat(OUTPUTS * INPUTS // 293 // len(rare) + 1)[: len(weight.view(-1)[::293])]
+    some = weight.view(-1)[::1171]
+    some[:] = rare.repeat(len(some))[: len(some)]
     assert kept_exactly(weight)
 
 
