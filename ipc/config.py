@@ -245,9 +245,9 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     compact_weights: Annotated[
         CompactWeights,
         Meta(
-            description="on CPUs keep a second copy of bfloat16 weights in 12 bits each, the same numbers: few streams "
-            "read a quarter less memory for a token, for three quarters more memory taken; auto: where that is at most "
-            "an eighth of what is free"
+            description="on CPUs keep a second copy of decoders' bfloat16 weights in 12 bits each, the same numbers: "
+            "few streams read a quarter less memory for a token, for three quarters more memory taken; auto: where "
+            "that is at most an eighth of what the models leave free"
         ),
     ] = "auto"
     batch_invariant: Annotated[

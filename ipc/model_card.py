@@ -72,7 +72,7 @@ class ModelCard(Struct, frozen=True, kw_only=True):
     trust_remote_code: bool = False
     attention_backend: str = ""  # chosen by the loader, with its reason in `attention_reason`
     attention_reason: str = ""
-    linear: str = "plain"  # how linear layers keep their weights: plain, packed, int8, int4 (workers/linear/)
+    linear: str = "plain"  # how linear layers keep their weights: plain, packed, compact, int8, int4
     linear_reason: str = ""
     layers: str = "modules"  # what runs a decoder's layers: transformers' own modules, or "lean" ones of ours
     layers_reason: str = ""

@@ -21,8 +21,8 @@ from workers.architecture_rules import (
 from workers.dtype_choice import choose_dtype, choose_gpu_dtype, cpu_has_bfloat16
 from workers.encoder import PACKED, PADDED
 from workers.lean_encoder.choose import is_lean_encoder
-from workers.linear.choose import choose_compact, choose_linear, possible_plans
-from workers.load_weights import num_parameters, plan_bytes
+from workers.linear.choose import choose_compact, choose_linear, most_bytes
+from workers.load_weights import num_parameters
 from workers.model import build_on_meta, class_for, read_config
 from workers.model_limits import default_sampling, eos_token_ids
 from workers.sentence_files import embedding_of, is_embedder, read_sentence_files, vector_width
@@ -31,9 +31,12 @@ _logger = logging.getLogger("zerolane.workers.inspect_model")
 
 
 def inspect_model(
-    index: int, spec: ModelSpec, path: str, config: LoaderConfig, device: ComputeDevice = "cpu"
+    index: int, spec: ModelSpec, path: str, config: LoaderConfig, device: ComputeDevice = "cpu", taken: int = 0
 ) -> ModelCard:
-    """The card of the model in folder `path`, without what only its weights can tell. Raises StartupError."""
+    """The card of the model in folder `path`, without what only its weights can tell. Raises StartupError.
+
+    `taken`: bytes of memory that are free now and other models will take.
+    """
     model_config = _read_config(spec, path, config.trust_remote_code)
     architecture = architecture_of(spec.name, model_config)
     task = task_of(spec.name, architecture, config.task, is_embedder(path))
@@ -72,7 +75,7 @@ def inspect_model(
         card = _with_embedding(card, model_config)
     if task != "generate":
         card = _with_encoder_backend(card, is_padded_encoder(supports_backend))
-    return _with_sizes(card, config.compact_weights)
+    return _with_sizes(card, config.compact_weights, memory_available() - taken)
 
 
 def _label_names(config: Any) -> tuple[str, ...]:
@@ -103,13 +106,14 @@ def _with_encoder_backend(card: ModelCard, padded: bool) -> ModelCard:
     )
 
 
-def _with_sizes(card: ModelCard, compact_weights: CompactWeights) -> ModelCard:
+def _with_sizes(card: ModelCard, compact_weights: CompactWeights, free: int) -> ModelCard:
     meta = build_on_meta(card, None)
-    card = choose_compact(card, meta, compact_weights, memory_available())
+    card = choose_compact(card, meta, compact_weights, free)
     output = meta.get_output_embeddings() if card.task == "generate" else None
     vocab_size = card.vocab_size if output is None else int(output.weight.shape[0])
-    weights_bytes = max(plan_bytes(meta, plan) for plan in possible_plans(card, meta))
-    return replace(card, vocab_size=vocab_size, weights_bytes=weights_bytes, num_parameters=num_parameters(meta))
+    return replace(
+        card, vocab_size=vocab_size, weights_bytes=most_bytes(card, meta), num_parameters=num_parameters(meta)
+    )
 
 
 def _read_config(spec: ModelSpec, path: str, trust_remote_code: bool) -> Any:

@@ -52,7 +52,10 @@ def load_all(control: ControlLink[ToChild], config: LoaderConfig) -> None:
     progress = ProgressSender(control)
     device = choose_device(config.device)
     _logger.info("models compute on %s: %s", device.device, device.reason)
-    cards = [_inspect(i, spec, config, progress, device.device) for i, spec in enumerate(config.models)]
+    cards: list[ModelCard] = []
+    for index, spec in enumerate(config.models):
+        taken = sum(card.weights_bytes for card in cards)
+        cards.append(_inspect(index, spec, config, progress, device.device, taken))
     control.send(Inspected(cards))
     segments = _receive_segments(control, cards)
     loaded: list[ModelCard] = []
@@ -72,10 +75,10 @@ def load_all(control: ControlLink[ToChild], config: LoaderConfig) -> None:
 
 
 def _inspect(
-    index: int, spec: ModelSpec, config: LoaderConfig, progress: ProgressSender, device: ComputeDevice
+    index: int, spec: ModelSpec, config: LoaderConfig, progress: ProgressSender, device: ComputeDevice, taken: int
 ) -> ModelCard:
     path = resolve_source(spec, config, progress.of(spec.name, "downloading"))
-    return inspect_model(index, spec, path, config, device)
+    return inspect_model(index, spec, path, config, device, taken)
 
 
 def _receive_segments(control: ControlLink[ToChild], cards: list[ModelCard]) -> list[Segment]:

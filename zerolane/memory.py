@@ -24,7 +24,11 @@ class Memory:
     def make_weights(self, cards: Sequence[ModelCard]) -> list[int]:
         """Empty weight segments of the sizes the cards name; their descriptors, in card order."""
         wanted = sum(card.weights_bytes for card in cards)
-        check_memory(wanted, "The models' weights take", "Serve fewer or smaller models, or a smaller --dtype.")
+        check_memory(
+            wanted,
+            "The models' weights take",
+            "Serve fewer or smaller models, a smaller --dtype, or --compact-weights off.",
+        )
         for card in cards:
             self.weights[card.index] = _make(f"weights of {card.name}", card.weights_bytes, writable_until_sealed=True)
         return [self.weights[card.index].fd for card in cards]
@@ -37,7 +41,7 @@ class Memory:
     def make_pool(self, pool: int, cards: Sequence[ModelCard]) -> None:
         """The pool's KV segment of each card that has attention layers. Raises StartupError; then nothing is kept."""
         sizes = {card.index: kv_regions(card)[1] for card in cards if card.kv_layers}
-        check_memory(sum(sizes.values()), "KV pages take", "Give less --kv-cache-memory.")
+        check_memory(sum(sizes.values()), "KV pages take", "Give less --kv-cache-memory, or --compact-weights off.")
         segments = self.kv[pool] = {}
         try:
             for index, size in sizes.items():

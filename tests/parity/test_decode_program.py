@@ -41,6 +41,7 @@ def play(
 ) -> tuple[list[torch.Tensor], int]:
     """All logits of some streams of several lengths, and how many steps were programs."""
     card, decoder = open_decoder(folder, dtype=dtype, quantization=quantization, compact_weights=compact_weights)
+    assert card.linear == {"on": "compact", "off": "packed"}.get(compact_weights, card.linear)
     lean: Any = decoder._lean
     assert lean is not None
     use_threads(threads)

@@ -8,14 +8,14 @@ from llvmlite import ir
 from numba.core import cgutils
 
 LANES = 16  # float32 numbers of a vector
-CPU_FLAG = "avx512_bf16"  # what a processor must have for this
+CPU_FLAGS = {"avx512_bf16", "avx512bw"}  # what a processor must have for this
 
 
 @functools.cache
 def has_products() -> bool:
     """The processor multiplies pairs of bfloat16 numbers and adds them to float32 sums, 16 at once."""
     cpuinfo = Path("/proc/cpuinfo")
-    return cpuinfo.exists() and CPU_FLAG in cpuinfo.read_text().split()
+    return cpuinfo.exists() and CPU_FLAGS.issubset(cpuinfo.read_text().split())
 
 
 class _BFloat(ir.Type):  # type: ignore[misc]  # llvmlite has no types

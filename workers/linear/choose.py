@@ -16,8 +16,9 @@ from workers.linear.groups import groups_of
 from workers.linear.interface import LinearGroup, LinearShape
 from workers.linear.kinds import KINDS
 from workers.linear.open_layers import OpenedLinear, replace_module
-from workers.linear.plan import PlannedLayer, linear_plan, planned_bytes
+from workers.linear.plan import PlannedLayer, linear_plan
 from workers.linear.self_check import wrong_layers
+from workers.load_weights import plan_bytes
 from workers.pool import torch_dtype
 
 PLAIN, PACKED, COMPACT = "plain", "packed", "compact"
@@ -56,31 +57,43 @@ def choose_linear(quantization: Quantization, batch_invariant: bool, device: str
 
 
 def choose_compact(card: ModelCard, model: nn.Module, wanted: CompactWeights, free: int) -> ModelCard:
-    """The card of a model whose layers are packed or better, compact where that is asked for or, with `free` bytes of
-    memory left, worth it. `model` is on the meta device. Raises StartupError if what is asked for cannot be.
+    """The card of a model on the meta device, its layers compact if it is a decoder and that is asked for or worth it.
+
+    `free`: bytes of memory that this model may take. Raises StartupError if what is asked for cannot be.
     """
+    if wanted == "off" or card.task != "generate":
+        return card
     obstacle = "" if card.linear == PACKED else f"its linear layers are {card.linear}: {card.linear_reason}"
     obstacle = obstacle or _obstacle(COMPACT, card.dtype)
-    if wanted == "on" and obstacle:
+    compact, packed = replace(card, linear=COMPACT), 0
+    copies = 0
+    if not obstacle:
+        packed = most_bytes(card, model)
+        copies = most_bytes(compact, model) - packed
+        obstacle = "" if copies else "it has no linear layer of a shape for that"
+    if obstacle and wanted == "on":
         raise StartupError(f"model {card.name}: --compact-weights is not possible: {obstacle}", "start without it")
-    if wanted == "off" or obstacle or card.task != "generate":
+    if obstacle:
         return card
-    copies = sum(
-        planned_bytes(layer) - KINDS[PACKED].num_bytes(layer.shape)
-        for layer in linear_plan(model, WANTED[COMPACT], [])
-        if layer.kind == COMPACT
-    )
-    if wanted == "auto" and copies * _MOST_OF_FREE > free:
-        taken = f"compact copies would take {copies >> 20:,} MiB, {free >> 20:,} MiB are free"
+    left = max(0, free - packed)
+    if wanted == "auto" and copies * _MOST_OF_FREE > left:
+        taken = f"compact copies would take {copies >> 20:,} of the {left >> 20:,} MiB that are left"
         return replace(card, linear_reason=f"{card.linear_reason}; {taken}")
     reason = f"few streams read a quarter less memory for a token; the copies take {copies >> 20:,} MiB"
-    return replace(card, linear=COMPACT, linear_reason=reason)
+    return replace(compact, linear_reason=reason)
+
+
+def most_bytes(card: ModelCard, model: nn.Module) -> int:
+    """What the weights segment of a model on the meta device may come to."""
+    return max(plan_bytes(model, plan) for plan in possible_plans(card, model))
 
 
 def possible_plans(card: ModelCard, model: nn.Module) -> list[list[PlannedLayer]]:
     """What `checked_plan` may come to, for a model on the meta device; the memory kept for it must do for each."""
     wanted = WANTED[card.linear]
     plans = [linear_plan(model, wanted, groups) for groups in (groups_of(card, model), [])]
+    if card.linear == COMPACT:
+        return plans + possible_plans(replace(card, linear=PACKED), model)
     return [*plans, []] if card.linear in _NOT_ASKED_FOR else plans
 
 
@@ -95,7 +108,11 @@ def checked_plan(card: ModelCard, model: nn.Module, run: Callable[[], object]) -
         card = replace(card, linear=PLAIN, linear_reason="it has no linear layers that are large enough")
     run_by_us = {name for group in groups for name in group}
     replaced = [layer.names[0] for layer in plan if layer.names[0] not in run_by_us]
-    problem = wrong_layers(model, plan) or _runs_replaced(model, replaced, run)
+    problem = wrong_layers(model, plan)
+    if problem and card.linear == COMPACT:
+        _logger.warning("%s: no compact weights: %s", card.name, problem)
+        return checked_plan(replace(card, linear=PACKED, linear_reason=f"no compact ones: {problem}"), model, run)
+    problem = problem or _runs_replaced(model, replaced, run)
     if problem and card.linear not in _NOT_ASKED_FOR:
         raise StartupError(f"model {card.name}: --quantization {card.linear} fails: {problem}", "start without it")
     if problem:

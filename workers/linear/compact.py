@@ -1,6 +1,6 @@
 """Packed bfloat16 weights with a second, compact copy beside them: a quarter less to read for a few rows, no loss.
 
-Up to MOST_COMPACT_ROWS rows are multiplied with the copy (`few_rows.py`), at the speed of memory, of which 12 instead
+Up to eight rows are multiplied with the copy (`few_rows.py`), at the speed of memory, of which 12 instead
 of 16 bits a weight come; more with the packed weight.
 """
 

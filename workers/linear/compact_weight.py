@@ -3,7 +3,8 @@
 The upper byte of a weight is its sign and seven bits of its exponent, and weights of one matrix differ little in them:
 of 16,384 neighbours 15 bytes serve all but one to six in ten thousand. So each weight is its lower byte and a code of
 four bits for the upper one; the few that have another upper byte are zeros there, and listed apart: their products are
-added to the sums, so that all that changes is the order in which float32 numbers are added. (That exponents of
+added to the sums, so that all that changes is the order in which float32 numbers are added (and that an infinite
+input makes NaN of a sum with a listed weight). (That exponents of
 trained weights hold less than three bits is the finding of DFloat11, arXiv:2504.11651, which packs them by Huffman
 codes; codes of one length are read faster than memory gives them.)
 
@@ -60,7 +61,7 @@ def compact_addresses(address: int, out_features: int, in_features: int) -> Comp
 def write_compact(packed: int, address: int, out_features: int, in_features: int) -> bool:
     """Write the weight whose oneDNN blocks are at `packed` (see `few_rows.py`), `compact_bytes` from `address` on.
 
-    False: it would need more corrections than there is room for, as no trained weight does.
+    False: it would need more corrections than there is room for.
     """
     places = compact_addresses(address, out_features, in_features)
     job = np.zeros(1, _JOB)

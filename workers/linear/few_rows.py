@@ -22,7 +22,6 @@ from workers.lean.openmp import run_kernel
 from workers.linear.row_tile import COMPACT, PLAIN, block_bytes, multiply_compact_pairs, multiply_pairs, named_passes
 from workers.linear.weight_rows import CORRECTION, CompactAddresses
 
-MOST_COMPACT_ROWS = 8  # with more the processor is the limit, and corrections cost more with every row
 _OUTPUTS, _INPUTS = 64, 32  # of a block
 _JOB = np.dtype(
     [
@@ -150,7 +149,7 @@ class FewRows:
         return _multiply(), self._address + _JOB.itemsize
 
     def _fill_in(self, record: np.void, count: int, rows_at: int, result_at: int) -> None:
-        weight = self._compact if count <= MOST_COMPACT_ROWS else self._packed
+        weight = self._compact if count <= COMPACT.most_rows else self._packed
         record["weight"], record["block_bytes"] = weight.address, weight.block_bytes
         record["ends"], record["corrections"] = weight.ends, weight.corrections
         passes = named_passes(count, weight.lines)

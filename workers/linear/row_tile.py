@@ -30,11 +30,6 @@ WORD_BYTES = 4
 _SUM_BYTES = COLUMNS * WORD_BYTES  # of a row of sums
 WeightRows = PlainRows | CompactRows
 PLAIN, COMPACT = PlainRows(), CompactRows()
-# (rows, lines asked for ahead) there is code for: those that `passes_of` gives
-_VARIANTS = (
-    *((rows, lines) for rows in range(1, 7) for lines in (1, 2)),
-    *((rows, 0) for rows in (4, 5, 6)),
-)
 
 
 def passes_of(count: int, row_lines: int) -> list[tuple[int, int, int, int]]:
@@ -56,6 +51,12 @@ def passes_of(count: int, row_lines: int) -> list[tuple[int, int, int, int]]:
 def named_passes(count: int, row_lines: int) -> npt.NDArray[np.int64]:
     """`passes_of` [passes, 4], kept for good: kernels' jobs name its memory."""
     return np.array(passes_of(count, row_lines), np.int64)
+
+
+def variants(weights: WeightRows) -> list[tuple[int, int]]:
+    """(rows, lines asked for ahead) of tiles that there must be code for."""
+    counts = range(1, weights.most_rows + 1)
+    return sorted({(rows, lines) for count in counts for _, rows, _, lines in passes_of(count, weights.lines)})
 
 
 def block_bytes(weights: WeightRows, depth: int) -> int:
@@ -82,7 +83,7 @@ def _row_tile(multiply: Any, sums: Any, weights: WeightRows) -> Any:
             done = builder.append_basic_block("tile_done")
             key = builder.add(builder.mul(rows, INT(MOST_LINES + 1)), lines)
             switch = builder.switch(key, done)
-            for variant in _VARIANTS:
+            for variant in variants(weights):
                 block = builder.append_basic_block("tile")
                 switch.add_case(INT(variant[0] * (MOST_LINES + 1) + variant[1]), block)
                 builder.position_at_end(block)

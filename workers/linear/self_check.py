@@ -13,7 +13,7 @@ from workers.linear.kinds import KINDS
 from workers.linear.plan import PlannedLayer, bias_of, planned_bytes, weight_of
 from workers.weights_manifest import ALIGNMENT
 
-NUM_ROWS = (1, 5, 40)
+NUM_ROWS = (1, 5, 8, 12, 40)  # compact copies up to 8, our kernel on packed weights up to 36, then oneDNN
 # Largest allowed length of the difference to the plain product, in lengths of that. Weights in few bits differ more.
 TOLERANCE = {"packed": 0.01, "compact": 0.01, "int8": 0.05, "int4": 0.3}
 

@@ -24,6 +24,7 @@ class PlainRows:
 
     lines = 4  # cache lines of a row
     head_bytes = 0
+    most_rows = 36  # that are multiplied with them: the interface's MOST_FEW_ROWS
 
     def begin(self, builder: Any, head: Any) -> Any:
         """What `read` wants to know of the rows after the head at this address."""
@@ -54,6 +55,7 @@ class CompactRows:
     """
 
     lines = 3
+    most_rows = 8  # with more the processor is the limit, and corrections cost more with every row
     head_bytes = 64  # 16 upper bytes, four times: the processor looks up within 16 bytes
 
     def begin(self, builder: Any, head: Any) -> Any:

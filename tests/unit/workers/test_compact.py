@@ -10,8 +10,9 @@ import torch.nn.functional as F
 
 from workers.linear.compact import CompactKind
 from workers.linear.compact_weight import compact_bytes
-from workers.linear.few_rows import MOST_COMPACT_ROWS
 from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
+from workers.linear.packed import PackedKind
+from workers.linear.row_tile import COMPACT
 
 OUTPUTS, INPUTS = 192, 608  # three blocks of two whole chunks and a part of one
 KIND = CompactKind()
@@ -24,8 +25,10 @@ def trained_like() -> torch.Tensor:
     return torch.randn(OUTPUTS, INPUTS, generator=torch.Generator().manual_seed(1)).mul_(0.02).bfloat16()
 
 
-def layer_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> tuple[LinearLayer, bytes, Any]:
-    """The layer, its metadata and the memory it lies on."""
+def layer_of(
+    weight: torch.Tensor, bias: torch.Tensor | None = None, without: str = "packed"
+) -> tuple[LinearLayer, bytes, Any]:
+    """The layer, its metadata and the memory it lies on; of the weight's two forms one is overwritten with NaN."""
     shape = LinearShape(weight.shape[1], weight.shape[0], weight.dtype)
     size = KIND.num_bytes(shape)
     room = np.full(size + 128, 255, np.uint8)  # what is there already must not shine through
@@ -33,6 +36,11 @@ def layer_of(weight: torch.Tensor, bias: torch.Tensor | None = None) -> tuple[Li
     target = memoryview(room[start : start + size])  # type: ignore[arg-type]
     metadata = KIND.pack(weight, target)
     assert (room[start + size :] == 255).all()
+    packed = PackedKind().num_bytes(shape)
+    if without == "packed":
+        target[:packed] = b"\xff" * packed
+    elif without == "compact":
+        target[packed:] = b"\xff" * (size - packed)
     return KIND.open(target.toreadonly(), metadata, shape, bias), metadata, room
 
 
@@ -41,11 +49,11 @@ def kept_exactly(weight: torch.Tensor) -> bool:
     layer, metadata, _room = layer_of(weight)
     assert metadata[:1] == b"\1"
     ones = torch.eye(weight.shape[1]).bfloat16()
-    found = torch.cat([layer(rows) for rows in ones.split(MOST_COMPACT_ROWS)]).T
+    found = torch.cat([layer(rows) for rows in ones.split(COMPACT.most_rows)]).T
     return torch.equal(found.nan_to_num(7.0), weight.nan_to_num(7.0))
 
 
-@pytest.mark.parametrize("num_rows", [1, 2, 3, 6, 7, MOST_COMPACT_ROWS, MOST_COMPACT_ROWS + 1, MOST_FEW_ROWS])
+@pytest.mark.parametrize("num_rows", range(1, COMPACT.most_rows + 1))
 @pytest.mark.parametrize("with_bias", [False, True])
 def test_equals_the_plain_product(num_rows: int, with_bias: bool) -> None:
     weight, rows = trained_like(), torch.randn(num_rows, INPUTS).bfloat16()
@@ -57,9 +65,10 @@ def test_equals_the_plain_product(num_rows: int, with_bias: bool) -> None:
         assert float((layer(rows).double() - exact).abs().max()) <= 0.004 * float(exact.abs().max())
 
 
-def test_many_rows_go_through_the_packed_weight() -> None:
-    weight, rows = trained_like(), torch.randn(MOST_FEW_ROWS + 1, INPUTS).bfloat16()
-    layer, _, _room = layer_of(weight)
+@pytest.mark.parametrize("num_rows", [COMPACT.most_rows + 1, MOST_FEW_ROWS, MOST_FEW_ROWS + 1])
+def test_more_rows_go_through_the_packed_weight(num_rows: int) -> None:
+    weight, rows = trained_like(), torch.randn(num_rows, INPUTS).bfloat16()
+    layer, _, _room = layer_of(weight, without="compact")
     torch.testing.assert_close(layer(rows), F.linear(rows, weight), atol=0.03, rtol=0.03)
 
 
@@ -68,7 +77,7 @@ def test_no_weight_is_changed() -> None:
 
 
 def test_rare_exponents_are_corrected() -> None:
-    """Huge and tiny numbers and both zeros, in every block and chunk, upper and lower bytes anywhere in a line."""
+    """Huge and tiny numbers and zeros, in every block and chunk, upper and lower bytes anywhere in a line."""
     weight = trained_like()
     rare = torch.tensor([3e8, -3e-30, 0.0, -0.0, -7.5, 2.0**-20]).bfloat16()
     some = weight.view(-1)[::1171]
@@ -98,7 +107,7 @@ def test_weights_of_any_exponent_stay_packed(caplog: pytest.LogCaptureFixture) -
     exponents = torch.randint(1, 254, (OUTPUTS, INPUTS), generator=torch.Generator().manual_seed(2))
     weight = (exponents << 7).to(torch.uint16).view(torch.bfloat16)
     with caplog.at_level(logging.INFO, "zerolane.workers.linear"):
-        layer, metadata, _room = layer_of(weight)
+        layer, metadata, _room = layer_of(weight, without="compact")
     assert metadata[:1] == b"\0"
     assert "no compact copy" in caplog.text
     rows = torch.zeros(1, INPUTS).bfloat16()

@@ -102,22 +102,24 @@ def compact_for(card: ModelCard, wanted: CompactWeights, free: int) -> ModelCard
     return choose_compact(card, model, wanted, free)
 
 
-COPIES = 0.8 * 2 * (512 * 512 + 512 * 256)  # bytes, at most
+WEIGHTS = 2 * (512 * 512 + 512 * 256)  # bytes
+COPIES = 0.8 * WEIGHTS  # at most
 
 
 @needs_few_rows
 def test_decoders_are_compact_where_there_is_memory() -> None:
-    card = compact_for(decoder_card(), "auto", int(8 * COPIES))
+    card = compact_for(decoder_card(), "auto", int(WEIGHTS + 8 * COPIES))
     assert card.linear == COMPACT
     assert WANTED[COMPACT] == (COMPACT, PACKED)
 
 
 @needs_few_rows
 def test_little_memory_is_not_taken_for_copies() -> None:
-    card = compact_for(decoder_card(), "auto", int(4 * COPIES))
+    free = int(WEIGHTS + 5 * COPIES)
+    card = compact_for(decoder_card(), "auto", free)
     assert card.linear == PACKED
     assert "copies would take" in card.linear_reason
-    assert compact_for(decoder_card(), "on", int(4 * COPIES)).linear == COMPACT
+    assert compact_for(decoder_card(), "on", free).linear == COMPACT
 
 
 @needs_few_rows
@@ -126,6 +128,8 @@ def test_little_memory_is_not_taken_for_copies() -> None:
     [
         (decoder_card(), "off"),
         (replace(decoder_card(), task="score"), "auto"),
+        (replace(decoder_card(), task="embed", dtype="float32"), "on"),
+        (replace(decoder_card(), task="embed"), "on"),
         (replace(decoder_card(), dtype="float32"), "auto"),
         (replace(decoder_card(), linear="int8"), "auto"),
     ],
@@ -138,3 +142,24 @@ def test_others_are_not_compact(card: ModelCard, wanted: CompactWeights) -> None
 def test_impossible_copies_fail_the_start(changes: dict[str, str]) -> None:
     with pytest.raises(StartupError, match="--compact-weights is not possible"):
         compact_for(replace(decoder_card(), **changes), "on", 1 << 40)
+
+
+@needs_few_rows
+def test_a_model_without_fitting_layers_is_not_compact() -> None:
+    with torch.device("meta"):
+        model = nn.Sequential(nn.Linear(48, 80)).bfloat16()
+    assert choose_compact(decoder_card(), model, "auto", 1 << 40) == decoder_card()
+    with pytest.raises(StartupError, match="no linear layer of a shape"):
+        choose_compact(decoder_card(), model, "on", 1 << 40)
+
+
+@needs_few_rows
+def test_copies_that_multiply_wrongly_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(self_check.TOLERANCE, COMPACT, -1.0)
+    model = nn.Sequential(nn.Linear(128, 128), nn.Linear(128, 64)).bfloat16()
+    card, plan = checked_plan(
+        replace(CARD, linear=COMPACT, dtype="bfloat16"), model, lambda: model(torch.zeros(2, 128).bfloat16())
+    )
+    assert card.linear == PACKED
+    assert "no compact ones" in card.linear_reason
+    assert {layer.kind for layer in plan} == {PACKED}
