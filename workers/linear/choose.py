@@ -65,8 +65,8 @@ def choose_compact(card: ModelCard, model: nn.Module, wanted: CompactWeights, fr
         return card
     obstacle = "" if card.linear == PACKED else f"its linear layers are {card.linear}: {card.linear_reason}"
     obstacle = obstacle or _obstacle(COMPACT, card.dtype)
-    compact, packed = replace(card, linear=COMPACT), 0
-    copies = 0
+    compact = replace(card, linear=COMPACT)
+    packed = copies = 0
     if not obstacle:
         packed = most_bytes(card, model)
         copies = most_bytes(compact, model) - packed

@@ -21,13 +21,12 @@ import torch
 from workers.lean.compiled import INNER, kernel, load, pointer_to, take_ticket
 from workers.lean.openmp import run_kernel
 from workers.linear.row_tile import COMPACT, block_bytes
-from workers.linear.weight_rows import CHUNK, COLUMNS, CORRECTION, CompactAddresses, place_of
+from workers.linear.weight_rows import CHUNK, COLUMNS, CORRECTION, LINE_BYTES, CompactAddresses, place_of
 
 _WEIGHTS_A_CORRECTION = 512  # there is room for one in so many; with more nothing would be gained
 _NUMBERS = 2 * COLUMNS  # of a row
 _CODES = 16
-_LINE = 64
-_PLACES = np.array([place_of(number) for number in range(_LINE)])
+_PLACES = np.array([place_of(number) for number in range(LINE_BYTES)])
 _JOB = np.dtype(
     [
         ("next", np.int64),  # the counter threads take blocks from; 0 before a call
@@ -69,16 +68,24 @@ def write_compact(packed: int, address: int, out_features: int, in_features: int
     record["blocks"], record["depth"] = out_features // COLUMNS, in_features // 2
     record["block_bytes"] = block_bytes(COMPACT, in_features // 2)
     record["source"], record["target"], record["places"] = packed, places.blocks, _PLACES.ctypes.data
-    ends = np.zeros(out_features // COLUMNS, np.int64)
-    record["ends"] = ends.ctypes.data
+    record["ends"] = places.ends
+    ends = np.ctypeslib.as_array((ctypes.c_int64 * int(record["blocks"])).from_address(places.ends))
+    ends[:] = 0
     run_kernel(_write_heads(), job.ctypes.data, torch.get_num_threads())
     np.cumsum(ends, out=ends)
     if ends[-1] > out_features * in_features // _WEIGHTS_A_CORRECTION:
         return False
     record["next"], record["corrections"] = 0, places.corrections
     run_kernel(_write_rows(), job.ctypes.data, torch.get_num_threads())
-    np.ctypeslib.as_array((ctypes.c_int64 * len(ends)).from_address(places.ends))[:] = ends
     return True
+
+
+@numba.njit(**INNER)
+def _views(job: Any) -> Any:
+    """A job's packed blocks, compact blocks and one number for each."""
+    source = numba.carray(pointer_to(job.source), (job.blocks, job.depth, _NUMBERS), np.uint16)
+    target = numba.carray(pointer_to(job.target), (job.blocks, job.block_bytes), np.uint8)
+    return source, target, numba.carray(pointer_to(job.ends), (job.blocks,), np.int64)
 
 
 @numba.njit(**INNER)
@@ -93,7 +100,7 @@ def _choose_codes(rows: Any, head: Any) -> Any:
         best = np.argmax(counts) if code > 0 else 0
         rest -= counts[best]
         counts[best] = -1
-        for lane in range(_LINE // _CODES):
+        for lane in range(LINE_BYTES // _CODES):
             head[lane * _CODES + code] = best
     return rest
 
@@ -103,11 +110,9 @@ def _write_heads(job_at: Any) -> None:
     """Chooses every chunk's codes, and counts each block's corrections."""
     record = numba.carray(job_at, 1, _JOB)
     job, ticket_at = record[0], record.ctypes.data
-    source = numba.carray(pointer_to(job.source), (job.blocks, job.depth, _NUMBERS), np.uint16)
-    target = numba.carray(pointer_to(job.target), (job.blocks, job.block_bytes), np.uint8)
-    counts = numba.carray(pointer_to(job.ends), (job.blocks,), np.int64)
+    source, target, counts = _views(job)
     while True:
-        block = take_ticket(ticket_at)
+        block: Any = take_ticket(ticket_at)
         if block >= job.blocks:
             break
         for start in range(0, job.depth, CHUNK):
@@ -120,11 +125,9 @@ def _write_rows(job_at: Any) -> None:
     """Writes rows below the heads, and the corrections; `ends` are known."""
     record = numba.carray(job_at, 1, _JOB)
     job, ticket_at = record[0], record.ctypes.data
-    source = numba.carray(pointer_to(job.source), (job.blocks, job.depth, _NUMBERS), np.uint16)
-    target = numba.carray(pointer_to(job.target), (job.blocks, job.block_bytes), np.uint8)
-    ends = numba.carray(pointer_to(job.ends), (job.blocks,), np.int64)
+    source, target, ends = _views(job)
     corrections = numba.carray(pointer_to(job.corrections), (ends[-1],), CORRECTION)
-    places = numba.carray(pointer_to(job.places), (_LINE,), np.int64)
+    places = numba.carray(pointer_to(job.places), (LINE_BYTES,), np.int64)
     codes = np.empty(256, np.uint8)
     while True:
         block = take_ticket(ticket_at)
@@ -137,11 +140,11 @@ def _write_rows(job_at: Any) -> None:
             for code in range(_CODES):
                 codes[head[code]] = code
             for row in range(start, min(start + CHUNK, job.depth)):
-                place = head[_LINE + (row - start) * _ROW_BYTES :]
-                place[2 * _LINE : 3 * _LINE] = 0
+                place = head[LINE_BYTES + (row - start) * _ROW_BYTES :]
+                place[2 * LINE_BYTES : 3 * LINE_BYTES] = 0
                 for number in range(_NUMBERS):
                     weight = source[block, row, number]
-                    line, byte = number // _LINE, places[number % _LINE]
+                    line, byte = number // LINE_BYTES, places[number % LINE_BYTES]
                     code, lower = codes[weight >> np.uint16(8)], np.uint8(weight & np.uint16(255))
                     if code == _CODES:
                         one = corrections[at]
@@ -149,9 +152,9 @@ def _write_rows(job_at: Any) -> None:
                         one.weight = load(source[block, row], number)
                         code, lower = np.uint8(0), np.uint8(0)
                         at += 1
-                    place[line * _LINE + byte] = lower
-                    place[2 * _LINE + byte] |= np.uint8(code << np.uint8(4 * line))
+                    place[line * LINE_BYTES + byte] = lower
+                    place[2 * LINE_BYTES + byte] |= np.uint8(code << np.uint8(4 * line))
 
 
 _CHUNK_BYTES = block_bytes(COMPACT, CHUNK)
-_ROW_BYTES = COMPACT.lines * _LINE
+_ROW_BYTES = COMPACT.lines * LINE_BYTES

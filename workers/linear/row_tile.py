@@ -25,11 +25,11 @@ from workers.linear.vnni import multiply_add
 from workers.linear.weight_rows import CHUNK, COLUMNS, LINE_BYTES, VECTORS, CompactRows, PlainRows
 
 MOST_TILE_ROWS = 6  # with COLUMNS: 24 of the 32 vector registers hold sums
-MOST_LINES = 4  # cache lines of a row of weights
 WORD_BYTES = 4
 _SUM_BYTES = COLUMNS * WORD_BYTES  # of a row of sums
 WeightRows = PlainRows | CompactRows
 PLAIN, COMPACT = PlainRows(), CompactRows()
+MOST_LINES = PLAIN.lines
 
 
 def passes_of(count: int, row_lines: int) -> list[tuple[int, int, int, int]]:
