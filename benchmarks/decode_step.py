@@ -49,7 +49,6 @@ decoder_module: Any = importlib.import_module("workers.decoder")
 load_module: Any = importlib.import_module("workers.load_model")
 lean_decoder: Any = importlib.import_module("workers.lean.lean_decoder")
 attention: Any = importlib.import_module("workers.lean.attention")
-prefill: Any = importlib.import_module("workers.lean.prefill")
 QWEN3: dict[str, Any] = {
     "vocab_size": 32768,
     "hidden_size": 1024,
@@ -133,12 +132,15 @@ class Stopwatch:
         lean: Any = decoder._lean
         self._lean = lean
         names = {lean._add_norm: "elementwise", lean._gate: "elementwise", lean._attention._kernel: "attention"}
+        if lean._attention._prefill is not None:
+            names[lean._attention._prefill._kernel] = "prompts"
         self._run: Callable[[int, int, int], None] = lean_decoder.run_kernel
 
         def run(function: int, job: int, threads: int) -> None:
             self.timed(names[function], self._run)(function, job, threads)
 
-        self._kernels = [(lean_decoder, run), (attention, run), (prefill, self.timed("prompts", self._run))]
+        self._modules = (lean_decoder, attention)
+        self._named_run = run
         lean._products = [tuple(self.timed("products", product) for product in layer) for layer in lean._products]
         lean._head = self.timed("logits", lean._head)
         self._chunk, self._draw = attention.attend_chunk, decoder_module.draw_greedy
@@ -154,15 +156,16 @@ class Stopwatch:
 
     def __enter__(self) -> "Stopwatch":
         self._program, self._lean._program = self._lean._program, NoProgram()
-        for module, run in self._kernels:
-            module.run_kernel = run
+        for module in self._modules:
+            module.run_kernel = self._named_run
         attention.attend_chunk = self.timed("attention", self._chunk)
         decoder_module.draw_greedy = self.timed("draw", self._draw)
         return self
 
     def __exit__(self, *_exception: object) -> None:
         self._lean._program = self._program
-        lean_decoder.run_kernel = attention.run_kernel = prefill.run_kernel = self._run
+        for module in self._modules:
+            module.run_kernel = self._run
         attention.attend_chunk = self._chunk
         decoder_module.draw_greedy = self._draw
 

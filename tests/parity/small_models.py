@@ -102,10 +102,10 @@ def save_embedder(name: str, folder: Path) -> None:
     _save(architecture, _NO_LABELS | changes, folder)
 
 
-def save_decoder(name: str, folder: Path) -> None:
-    """Write the decoder called `name` in DECODERS to `folder`, in float32."""
+def save_decoder(name: str, folder: Path, **more: int) -> None:
+    """Write the decoder called `name` in DECODERS to `folder`, in float32. `more`: other sizes."""
     architecture, changes = DECODERS[name]
-    _save(architecture, _SIZES | changes, folder)
+    _save(architecture, _SIZES | changes | more, folder)
 
 
 def save_scorer(name: str, folder: Path) -> None:

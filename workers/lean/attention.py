@@ -14,7 +14,8 @@ from workers.lean.attention_kernel import attention_bfloat16, attention_float32
 from workers.lean.jobs import ATTENTION, Jobs
 from workers.lean.layer_weights import DecoderNumbers
 from workers.lean.openmp import run_kernel
-from workers.lean.prefill import prefill_attention
+from workers.lean.prefill import PrefillAttention, prefill_attention
+from workers.lean.program import Step
 from workers.lean.rotary import RotaryTable
 from workers.lean.scratch import Scratch
 from workers.linear.interface import LinearLayer
@@ -35,9 +36,10 @@ class StepAttention:
         self._layers_of = {kind: _places(kind, rotary_types) for kind in rotary_types}
         self._kernel = (attention_bfloat16 if dtype == torch.bfloat16 else attention_float32)()
         self._jobs = Jobs(ATTENTION, num_layers)
+        self._single_jobs = Jobs(ATTENTION, num_layers)  # of single tokens beside chunks, in programs
         self._output = Scratch(width, dtype)
         self._width, self._head_dim = width, head_dim
-        self._prefill = prefill_attention(dtype, head_dim)
+        self._prefill = prefill_attention(dtype, head_dim, num_layers)
         self._arguments: list[LayerArguments] = []
         self._numbers: DecoderNumbers | None = None  # owns memory the jobs name
         # of the step that runs; the jobs name its memory
@@ -99,27 +101,49 @@ class StepAttention:
         """Where a step of so many tokens leaves its attended rows."""
         return self._output.rows(tokens).data_ptr()
 
-    def step(self, index: int) -> tuple[int, int]:
-        """Kernel and job of layer `index`, for a program."""
-        return self._kernel, self._jobs.address(index)
+    @property
+    def has_kernels(self) -> bool:
+        """A program can run the step that has begun."""
+        return self._prefill is not None or not self._begun.prefill_rows
+
+    @property
+    def mixture(self) -> tuple[bool, bool]:
+        """Whether the step that has begun has single tokens beside others, and chunks."""
+        return len(self._begun.single_tokens) > 0 and not self._begun.singles_are_all, bool(self._begun.prefill_rows)
+
+    def steps(self, index: int) -> list[Step]:
+        """Kernels and jobs of layer `index`, for a program of steps of the same `mixture`."""
+        has_singles, has_chunks = self.mixture
+        steps = [(self._kernel, self._jobs.address(index))]
+        if has_singles:
+            steps.append((self._kernel, self._single_jobs.address(index)))
+        if self._prefill is not None and has_chunks:
+            steps.append(self._prefill.step(index))
+        return steps
 
     def begin_program(self, qkv: torch.Tensor) -> None:
-        """The step that has begun, of single tokens only, is run by a program; each layer's queries, keys and values
-        are at `qkv` then.
-        """
-        assert self._plan is not None
-        rows, kv_heads = len(self._plan.token_page), int(self._jobs.records[0]["kv_heads"])
+        """The step that has begun is run by a program; each layer's queries, keys and values are at `qkv` then."""
+        plan, rows, (has_singles, has_chunks) = self._begun, len(self._begun.token_page), self.mixture
+        kv_heads = int(self._jobs.records[0]["kv_heads"])
         at_once = heads_at_once(rows, kv_heads, self._threads)
-        self._jobs.set_all(rows=rows, prepares=1, attends=1, single_tokens=0, heads_at_once=at_once)
+        self._jobs.set_all(rows=rows, prepares=1, attends=plan.singles_are_all, single_tokens=0, heads_at_once=at_once)
         self._jobs.set_all(next=0, qkv=qkv.data_ptr())
+        if has_singles:
+            self._single_jobs.records[:] = self._jobs.records
+            singles, tokens_at = len(plan.single_tokens), plan.single_tokens.data_ptr()
+            at_once = heads_at_once(singles, kv_heads, self._threads)
+            self._single_jobs.set_all(prepares=0, attends=1, heads_at_once=at_once)
+            self._single_jobs.set_all(rows=singles, single_tokens=tokens_at)
+        if self._prefill is not None and has_chunks:
+            for index in range(len(self._pages)):
+                self._fill_prefill(self._prefill, index, qkv)
 
     def run(self, index: int, normed: torch.Tensor, product: LinearLayer) -> torch.Tensor:
         """[tokens, heads * head dim] of layer `index`, valid until the next call.
 
         Keys and values are in their pages then. `product` makes queries, keys and values of rows [tokens, hidden].
         """
-        assert self._plan is not None
-        plan, job = self._plan, self._jobs.records[index]
+        plan, job = self._begun, self._jobs.records[index]
         qkv = product(normed)
         job["qkv"] = qkv.data_ptr()
         tokens = len(plan.token_page)
@@ -132,12 +156,22 @@ class StepAttention:
             singles = len(plan.single_tokens)
             self._run_kernel(index, singles, prepares=False, attends=True, single_tokens=plan.single_tokens)
         if self._prefill is not None and plan.prefill_rows:
-            arguments, sinks = self._arguments[index], int(job["sinks"])
-            self._prefill.run(qkv, self._head_dim, self._pages[index], arguments, sinks, output)
+            self._fill_prefill(self._prefill, index, qkv)
+            run_kernel(*self._prefill.step(index), self._threads)
             return output
         for row in plan.prefill_rows:
             self._attend_chunk(index, qkv, row, output)
         return output
+
+    def _fill_prefill(self, prefill: PrefillAttention, index: int, qkv: torch.Tensor) -> None:
+        sinks = int(self._jobs.records[index]["sinks"])
+        output = self._output.rows(len(qkv))
+        prefill.fill_in(index, qkv, self._pages[index], self._arguments[index], sinks, output)
+
+    @property
+    def _begun(self) -> AttentionPlan:
+        assert self._plan is not None
+        return self._plan
 
     def _run_kernel(
         self, index: int, rows: int, prepares: bool, attends: bool, single_tokens: torch.Tensor | None

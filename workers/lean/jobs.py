@@ -80,6 +80,17 @@ ATTENTION = np.dtype(
     ],
     align=True,
 )
+GATHER = np.dtype(
+    [
+        ("next", _COUNT),
+        ("rows", _COUNT),
+        ("row_bytes", _COUNT),
+        ("indexes", _ADDRESS),  # int64 [rows] which rows of `source`
+        ("source", _ADDRESS),
+        ("target", _ADDRESS),
+    ],
+    align=True,
+)
 ARGMAX = np.dtype(
     [
         ("next", _COUNT),

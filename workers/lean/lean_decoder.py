@@ -13,7 +13,6 @@ from torch import nn
 
 from workers.lean.argmax import argmax_bfloat16
 from workers.lean.attention import StepAttention
-from workers.lean.decode_program import DecodeProgram
 from workers.lean.elementwise_kernels import add_norm_bfloat16, add_norm_float32, gate_bfloat16, gate_float32
 from workers.lean.jobs import ADD_NORM, GATE, Jobs
 from workers.lean.layer_weights import DecoderNumbers, Norm, read_numbers
@@ -21,6 +20,7 @@ from workers.lean.openmp import run_kernel
 from workers.lean.plain_linear import layer_of
 from workers.lean.rotary import Rotary
 from workers.lean.scratch import Scratch
+from workers.lean.step_program import StepProgram
 from workers.lean.structure import UnusualStructure, attention_arguments, read_structure
 from workers.linear.interface import LinearLayer
 from workers.paged_attention.interface import AttentionPlan, LayerPages
@@ -70,7 +70,7 @@ class LeanDecoder:
         self._norm_jobs = Jobs(ADD_NORM, 2 * len(self._parts.layers) + 2)
         self._gate_jobs = Jobs(GATE, 1)
         norm, gate = (self._add_norm, self._norm_jobs), (self._gate, self._gate_jobs)
-        self._program = DecodeProgram(self._products, self._head, self._attention, norm, gate, self._dtype)
+        self._program = StepProgram(self._products, self._head, self._attention, norm, gate, self._dtype)
 
     def step(
         self,
@@ -88,10 +88,10 @@ class LeanDecoder:
         if self._keeps:
             return self.logits(self.states(token_ids, position_ids, pages, plan, wanted))
         hidden, normed, threads = self._begin(token_ids, position_ids, pages, plan)
-        is_decode = plan.singles_are_all and len(wanted) == len(token_ids)
-        if not (is_decode and self._program.run(hidden, normed, torch.get_num_threads())):
+        program = self._program
+        if not program.run(hidden, normed, wanted, torch.get_num_threads()):
             return self.logits(self._run_layers(hidden, normed, threads, wanted))
-        return self.logits(hidden) if self._program.logits is None else self._scaled(self._program.logits)
+        return self.logits(program.states) if program.logits is None else self._scaled(program.logits)
 
     def states(
         self,

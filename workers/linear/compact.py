@@ -1,6 +1,6 @@
 """Packed bfloat16 weights with a second, compact copy beside them: a quarter less to read for a few rows, no loss.
 
-Up to eight rows are multiplied with the copy (`few_rows.py`), at the speed of memory, of which 12 instead
+Up to eight rows are multiplied with the copy (`packed_product.py`), at the speed of memory, of which 12 instead
 of 16 bits a weight come; more with the packed weight.
 """
 
@@ -10,9 +10,9 @@ import numpy as np
 import torch
 
 from workers.linear.compact_weight import compact_addresses, compact_bytes, write_compact
-from workers.linear.few_rows import is_possible
 from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.packed import PackedKind, open_packed
+from workers.linear.packed_product import is_possible
 
 _COMPACT, _NOT_COMPACT = b"\1", b"\0"  # the metadata's first byte: is the copy there?
 _logger = logging.getLogger("zerolane.workers.linear")

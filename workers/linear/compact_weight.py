@@ -21,11 +21,12 @@ import torch
 from workers.lean.compiled import INNER, kernel, load, pointer_to, take_ticket
 from workers.lean.openmp import run_kernel
 from workers.linear.row_tile import COMPACT, block_bytes
-from workers.linear.weight_rows import CHUNK, COLUMNS, CORRECTION, LINE_BYTES, CompactAddresses, place_of
+from workers.linear.weight_rows import COLUMNS, CORRECTION, LINE_BYTES, CompactAddresses, place_of
 
 _WEIGHTS_A_CORRECTION = 512  # there is room for one in so many; with more nothing would be gained
 _NUMBERS = 2 * COLUMNS  # of a row
 _CODES = 16
+_CHUNK = COMPACT.chunk
 _PLACES = np.array([place_of(number) for number in range(LINE_BYTES)])
 _JOB = np.dtype(
     [
@@ -44,7 +45,7 @@ _JOB = np.dtype(
 
 
 def compact_bytes(out_features: int, in_features: int) -> int:
-    """Bytes of a compact weight; of both numbers `few_rows.is_possible` must be true."""
+    """Bytes of a compact weight; of both numbers `packed_product.is_possible` must be true."""
     most = out_features * in_features // _WEIGHTS_A_CORRECTION
     blocks = out_features // COLUMNS
     return blocks * (block_bytes(COMPACT, in_features // 2) + 8) + most * CORRECTION.itemsize
@@ -58,7 +59,7 @@ def compact_addresses(address: int, out_features: int, in_features: int) -> Comp
 
 
 def write_compact(packed: int, address: int, out_features: int, in_features: int) -> bool:
-    """Write the weight whose oneDNN blocks are at `packed` (see `few_rows.py`), `compact_bytes` from `address` on.
+    """Write the weight whose oneDNN blocks are at `packed` (see `packed_product.py`), `compact_bytes` from `address`.
 
     False: it would need more corrections than there is room for.
     """
@@ -115,9 +116,9 @@ def _write_heads(job_at: Any) -> None:
         block: Any = take_ticket(ticket_at)
         if block >= job.blocks:
             break
-        for start in range(0, job.depth, CHUNK):
-            rows = source[block, start : min(start + CHUNK, job.depth)]
-            counts[block] += _choose_codes(rows, target[block, start // CHUNK * _CHUNK_BYTES :])
+        for start in range(0, job.depth, _CHUNK):
+            rows = source[block, start : min(start + _CHUNK, job.depth)]
+            counts[block] += _choose_codes(rows, target[block, start // _CHUNK * _CHUNK_BYTES :])
 
 
 @kernel
@@ -134,12 +135,12 @@ def _write_rows(job_at: Any) -> None:
         if block >= job.blocks:
             break
         at = ends[block - 1] if block > 0 else 0
-        for start in range(0, job.depth, CHUNK):
-            head = target[block, start // CHUNK * _CHUNK_BYTES :]
+        for start in range(0, job.depth, _CHUNK):
+            head = target[block, start // _CHUNK * _CHUNK_BYTES :]
             codes[:] = _CODES
             for code in range(_CODES):
                 codes[head[code]] = code
-            for row in range(start, min(start + CHUNK, job.depth)):
+            for row in range(start, min(start + _CHUNK, job.depth)):
                 place = head[LINE_BYTES + (row - start) * _ROW_BYTES :]
                 place[2 * LINE_BYTES : 3 * LINE_BYTES] = 0
                 for number in range(_NUMBERS):
@@ -156,5 +157,5 @@ def _write_rows(job_at: Any) -> None:
                     place[2 * LINE_BYTES + byte] |= np.uint8(code << np.uint8(4 * line))
 
 
-_CHUNK_BYTES = block_bytes(COMPACT, CHUNK)
+_CHUNK_BYTES = block_bytes(COMPACT, _CHUNK)
 _ROW_BYTES = COMPACT.lines * LINE_BYTES

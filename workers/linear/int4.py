@@ -61,8 +61,8 @@ class Int4Layer:
         run_kernel(_MULTIPLY[rows.dtype](), self._job_address, torch.get_num_threads())
         return result
 
-    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
-        """See `FewRowsLayer`."""
+    def kernel_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """See `KernelLayer`."""
         if count > MOST_FEW_ROWS:
             return None
         self._use_bias()

@@ -25,7 +25,7 @@ from workers.linear.int8_layout import (
 from workers.linear.int8_rows import QUANTIZERS, coded_rows, few_coded_rows
 from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
 from workers.linear.mkldnn_blob import tensor_on
-from workers.linear.row_tile import PLAIN, named_passes
+from workers.linear.row_tile import PLAIN, grouped_passes
 
 _ZERO_POINT = 128
 _MULTIPLY = {torch.bfloat16: kernels.multiply_bfloat16, torch.float32: kernels.multiply_float32}
@@ -76,8 +76,8 @@ class Int8Layer:
         multiply = self._multiply_few if count <= MOST_FEW_ROWS else self._multiply_many
         return multiply(count, rows.dtype).view(shape)
 
-    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
-        """See `FewRowsLayer`."""
+    def kernel_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """See `KernelLayer`."""
         if count > MOST_FEW_ROWS:
             return None
         self._use_bias()
@@ -112,7 +112,7 @@ class Int8Layer:
 
 
 def _fill_in(job: np.void, count: int, codes_at: int, scales_at: int, result_at: int) -> None:
-    passes = named_passes(count, PLAIN.lines)
+    passes = grouped_passes(count, PLAIN).tiles  # one group: they are few
     job["next"], job["rows"], job["output"] = 0, count, result_at
     job["codes"], job["row_scales"] = codes_at, scales_at
     job["passes"], job["num_passes"] = passes.ctypes.data, len(passes)

@@ -97,6 +97,12 @@ def _quantize(job: Any, ticket_at: Any, kind: Any) -> None:
 
 
 @numba.njit(**INNER)
+def _unscaled(total: Any, correction: Any) -> Any:
+    """A sum of products of codes as if they had no zero point."""
+    return np.float32(np.int32(total + np.int32(_ZERO_POINT) * correction))
+
+
+@numba.njit(**INNER)
 def _multiply(job: Any, ticket_at: Any, kind: Any) -> None:
     outputs = job.outputs
     output = numba.carray(pointer_to(job.output), (job.rows, outputs), kind)
@@ -113,16 +119,20 @@ def _multiply(job: Any, ticket_at: Any, kind: Any) -> None:
         following = take_ticket(ticket_at)
         weight = job.weight + np.uintp(stripe * job.stripe_bytes)
         after = job.weight + np.uintp(min(following, count - 1) * job.stripe_bytes)
-        multiply_bytes(job.codes, job.inputs, weight, after, job.inputs // DEPTH, job.passes, sums)
+        multiply_bytes(job.codes, job.inputs, weight, after, job.inputs // DEPTH, passes, sums)
         begin, end = stripe * STRIPE, min((stripe + 1) * STRIPE, outputs)
+        wanted, column_scales = corrections[begin:end], scales[begin:end]
         for index in range(job.num_passes):
             for r in range(passes[index, 1]):
                 row = passes[index, 0] + r
-                scale, line, target = row_scales[row], sums[index, r], output[row]
-                for i in range(begin, end):
-                    total = np.int32(line[i - begin] + np.int32(_ZERO_POINT) * corrections[i])
-                    value = np.float32(total) * scales[i] * scale
-                    store(target, i, value + bias[i] if has_bias else value)
+                scale, line, target = row_scales[row], sums[index, r], output[row, begin:end]
+                if has_bias:
+                    added = bias[begin:end]
+                    for i in range(len(target)):
+                        store(target, i, _unscaled(line[i], wanted[i]) * column_scales[i] * scale + added[i])
+                else:
+                    for i in range(len(target)):
+                        store(target, i, _unscaled(line[i], wanted[i]) * column_scales[i] * scale)
         stripe = following
 
 

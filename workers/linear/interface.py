@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-MOST_FEW_ROWS = 36  # of a `FewRowsLayer`; with more, oneDNN's products are as fast and what lies around them is little
+MOST_FEW_ROWS = 36  # that integer products of ours take; with more, oneDNN's are as fast
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,10 @@ class LinearLayer(Protocol):
 
 
 @runtime_checkable
-class FewRowsLayer(Protocol):
-    """A `LinearLayer` whose products of a few rows consist of kernels, to be run among others."""
+class KernelLayer(Protocol):
+    """A `LinearLayer` whose products, of not too many rows, consist of kernels, to be run among others."""
 
-    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+    def kernel_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
         """Addresses of kernels and their jobs: they multiply `count` rows at one address, without gaps, in the type of
         the layer's shape, and leave the results at the other. None: there are none for so many rows.
 

@@ -1,8 +1,8 @@
 """Weights in the order oneDNN multiplies them in, packed once instead of at every call.
 
 The plain product packs parts of the weight again at every call. Measured with two threads: half again as fast for four
-to sixteen rows of bfloat16, two to three times for float32, and never slower. Up to three dozen rows of bfloat16 go
-through a kernel of ours (`few_rows.py`).
+to sixteen rows of bfloat16, two to three times for float32, and never slower. Up to a few hundred rows of bfloat16 go
+through a kernel of ours (`packed_product.py`).
 """
 
 import functools
@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ipc.errors import ProtocolError
-from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
+from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.mkldnn_blob import blob_bytes, blob_obstacle, blob_of, tensor_on
 
 if TYPE_CHECKING:
-    from workers.linear.few_rows import FewRows
+    from workers.linear.packed_product import PackedProduct
     from workers.linear.weight_rows import CompactAddresses
 
 FEW_ROWS = 4  # oneDNN reads a large weight faster for four rows than for one or two
@@ -33,23 +33,23 @@ class PackedLinear:
         shape: LinearShape,
         bias: torch.Tensor | None,
         num_bytes: int,
-        few_rows: "FewRows | None" = None,
+        product: "PackedProduct | None" = None,
     ) -> None:
-        """`weight` is an mkldnn tensor; `num_bytes` are those of its memory. `few_rows` multiplies with it, too."""
+        """`weight` is an mkldnn tensor; `num_bytes` are those of its memory. `product` multiplies with it, too."""
         self.in_features, self.out_features = shape.in_features, shape.out_features
         self.fewest_rows = FEW_ROWS if num_bytes >= LARGE_WEIGHT else 1
-        self._weight, self._bias, self._few_rows = weight, bias, few_rows
+        self._weight, self._bias, self._product = weight, bias, product
         self._few: torch.Tensor | None = None  # [FEW_ROWS, in_features], made by the first small batch
 
     def __call__(self, rows: torch.Tensor) -> torch.Tensor:
         """See `LinearLayer`."""
         return self._multiply(rows, "none", "")
 
-    def few_rows_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
-        """See `FewRowsLayer`."""
-        if self._few_rows is None or count > MOST_FEW_ROWS:
+    def kernel_steps(self, count: int, rows_at: int, result_at: int) -> list[tuple[int, int]] | None:
+        """See `KernelLayer`."""
+        if self._product is None or count > self._product.most_rows:
             return None
-        return [self._few_rows.step(count, rows_at, result_at)]
+        return [self._product.step(count, rows_at, result_at)]
 
     def gelu(self, rows: torch.Tensor, approximate: str) -> torch.Tensor:
         """`F.gelu` of the product, applied before it is rounded. `approximate` is torch's: "none" or "tanh"."""
@@ -59,10 +59,10 @@ class PackedLinear:
         count = rows.numel() // self.in_features
         if count == 0:
             return rows.new_empty(*rows.shape[:-1], self.out_features)
-        few_rows = self._few_rows
-        if few_rows is not None and count <= MOST_FEW_ROWS and then == "none":
-            product = few_rows.multiply(rows.reshape(count, self.in_features).contiguous())
-            return product.view(*rows.shape[:-1], self.out_features)
+        ours = self._product
+        if ours is not None and count <= ours.most_rows and then == "none":
+            found = ours.multiply(rows.reshape(count, self.in_features).contiguous())
+            return found.view(*rows.shape[:-1], self.out_features)
         multiply = torch.ops.mkldnn._linear_pointwise
         if count >= self.fewest_rows:
             result: torch.Tensor = multiply(rows, self._weight, self._bias, then, [], algorithm)
@@ -111,19 +111,19 @@ def open_packed(
     compact: "CompactAddresses | None" = None,
 ) -> PackedLinear:
     """`PackedKind.open`, for a weight that may lie somewhere else once more, compact."""
-    weight, few_rows = tensor_on(source, metadata[1:]), None
+    weight, product = tensor_on(source, metadata[1:]), None
     if metadata[:1] == _KNOWN_ORDER:
-        from workers.linear.few_rows import FewRows
+        from workers.linear.packed_product import PackedProduct
 
         address = int(torch.ops.mkldnn.data_ptr(weight))
-        few_rows = FewRows(address, shape.out_features, shape.in_features, bias, compact)
-    return PackedLinear(weight, shape, bias, len(source), few_rows)
+        product = PackedProduct(address, shape.out_features, shape.in_features, bias, compact)
+    return PackedLinear(weight, shape, bias, len(source), product)
 
 
 def _can_walk(out_features: int, in_features: int) -> bool:
-    """Our own kernel multiplies few rows with a bfloat16 weight of this shape."""
+    """Our own kernel multiplies with a bfloat16 weight of this shape."""
     try:
-        from workers.linear.few_rows import is_possible  # numba: not every machine has it
+        from workers.linear.packed_product import is_possible  # numba: not every machine has it
     except ImportError:
         return False
     return is_possible(out_features, in_features)

@@ -1,7 +1,7 @@
-"""A few rows times a weight that comes from memory: the sums stay in registers, the memory is asked for ahead."""
+"""Rows times a weight that comes from memory: the sums stay in registers, the memory is asked for ahead."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -20,9 +20,9 @@ from workers.lean.bfloat16_products import (
     in_every_lane,
     load_at,
 )
-from workers.lean.compiled import INNER, pointer_to
+from workers.lean.compiled import INNER
 from workers.linear.vnni import multiply_add
-from workers.linear.weight_rows import CHUNK, COLUMNS, LINE_BYTES, VECTORS, CompactRows, PlainRows
+from workers.linear.weight_rows import COLUMNS, LINE_BYTES, VECTORS, CompactRows, PlainRows
 
 MOST_TILE_ROWS = 6  # with COLUMNS: 24 of the 32 vector registers hold sums
 WORD_BYTES = 4
@@ -47,21 +47,36 @@ def passes_of(count: int, row_lines: int) -> list[tuple[int, int, int, int]]:
     return [(sum(sizes[:tile]), sizes[tile], sum(lines[:tile]), lines[tile]) for tile in range(number)]
 
 
-@functools.cache
-def named_passes(count: int, row_lines: int) -> npt.NDArray[np.int64]:
-    """`passes_of` [passes, 4], kept for good: kernels' jobs name its memory."""
-    return np.array(passes_of(count, row_lines), np.int64)
+class Passes(NamedTuple):
+    """How rows are multiplied, group after group. Kernels' jobs name this memory."""
+
+    tiles: npt.NDArray[np.int64]  # [passes, 4], see `passes_of`
+    ends: npt.NDArray[np.int64]  # [groups] where each group's passes end; the first group has most
+
+
+@functools.lru_cache(maxsize=1024)
+def grouped_passes(count: int, weights: WeightRows) -> Passes:
+    """`passes_of` for any number of rows: in groups of `weights.most_rows` at most, which threads share."""
+    groups = -(-count // weights.most_rows)
+    tiles: list[tuple[int, int, int, int]] = []
+    ends, first = [], 0
+    for group in range(groups):
+        size = count // groups + (group < count % groups)
+        tiles += [(first + row, rows, line, lines) for row, rows, line, lines in passes_of(size, weights.lines)]
+        ends.append(len(tiles))
+        first += size
+    return Passes(np.array(tiles, np.int64), np.array(ends, np.int64))
 
 
 def variants(weights: WeightRows) -> list[tuple[int, int]]:
     """(rows, lines asked for ahead) of tiles that there must be code for."""
-    counts = range(1, weights.most_rows + 1)
+    counts = range(1, weights.most_rows + 1)  # of a group
     return sorted({(rows, lines) for count in counts for _, rows, _, lines in passes_of(count, weights.lines)})
 
 
 def block_bytes(weights: WeightRows, depth: int) -> int:
     """Bytes of `depth` rows of weights with their heads."""
-    return depth * weights.lines * LINE_BYTES + -(-depth // CHUNK) * weights.head_bytes
+    return depth * weights.lines * LINE_BYTES + -(-depth // weights.chunk) * weights.head_bytes
 
 
 def _row_tile(multiply: Any, sums: Any, weights: WeightRows) -> Any:
@@ -70,7 +85,7 @@ def _row_tile(multiply: Any, sums: Any, weights: WeightRows) -> Any:
     C [rows, COLUMNS] += A [rows, depth] B [depth, COLUMNS], where A and B consist of words that hold a few numbers
     each: `multiply` adds their products to C's numbers, 16 words at once, of the vector type `sums`. A lies row by row,
     `a_stride` bytes apart, C without gaps, B as `weights` says, with its head. For each row of B `lines` cache lines
-    from `ahead` on are asked for, and `ahead` moves on by a row. Addresses; depth from 1 to CHUNK; (rows, lines) as
+    from `ahead` on are asked for, and `ahead` moves on by a row. Addresses; depth from 1 to a chunk; (rows, lines) as
     `passes_of` gives them: of others nothing comes.
     """
 
@@ -105,20 +120,21 @@ def _multiply_pairs(builder: Any, total: Any, given: Any, weights: Any) -> Any:
 
 
 def _walk(multiply: Any, kind: Any, weights: WeightRows) -> Any:
-    """Makes a compiled function (rows, row bytes, weight, following, depth, passes, sums).
+    """Makes a compiled function (rows, row bytes, weight, following, depth, tiles, sums).
 
     Rows that lie `row bytes` apart times one block of COLUMNS outputs, `depth` rows of words, to sums [passes, rows,
-    COLUMNS]. `passes` is the address of `named_passes`; `following` that of the block this thread multiplies next.
+    COLUMNS]. `tiles` int64 [passes, 4] are those of a group of rows; `following` is the address of the block this
+    thread multiplies next.
     """
-    tile, chunk_bytes = _row_tile(multiply, kind, weights), block_bytes(weights, CHUNK)
+    rows_at_once = weights.chunk
+    tile, chunk_bytes = _row_tile(multiply, kind, weights), block_bytes(weights, rows_at_once)
 
     @numba.njit(**INNER)
-    def walk(rows_at: Any, row_bytes: Any, weight: Any, following: Any, depth: Any, passes: Any, sums: Any) -> None:
-        tiles = numba.carray(pointer_to(passes), (sums.shape[0], 4), np.int64)
+    def walk(rows_at: Any, row_bytes: Any, weight: Any, following: Any, depth: Any, tiles: Any, sums: Any) -> None:
         sums[:] = 0
         chunk = weight
-        for start in range(0, depth, CHUNK):
-            end = min(start + CHUNK, depth)
+        for start in range(0, depth, rows_at_once):
+            end = min(start + rows_at_once, depth)
             after = chunk + np.uintp(chunk_bytes)
             ahead = after if end < depth else following
             for index in range(sums.shape[0]):

@@ -1,7 +1,8 @@
 """How rows of weights lie in memory, and the code that brings one into vector registers.
 
 A row holds one word, of two or four numbers, for each of 64 outputs. Rows follow one another; where there is a head,
-each run of CHUNK rows begins with one.
+each chunk begins with one. A chunk's rows are those that all tiles multiply before the next: they stay in the nearest
+caches.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +13,6 @@ from llvmlite import ir
 from workers.lean.bfloat16_products import LANES, WORDS, load_at
 
 COLUMNS = 64  # outputs of a row
-CHUNK = 128  # rows that all tiles multiply before the next: up to 32 KiB, which stay in the nearest caches
 LINE_BYTES = 64  # of a cache line
 VECTORS = COLUMNS // LANES  # of a row
 _BYTES, _HALVES = ir.VectorType(ir.IntType(8), 64), ir.VectorType(ir.IntType(16), 32)
@@ -24,7 +24,8 @@ class PlainRows:
 
     lines = 4  # cache lines of a row
     head_bytes = 0
-    most_rows = 36  # that are multiplied with them: the interface's MOST_FEW_ROWS
+    chunk = 256  # rows
+    most_rows = 64  # that are multiplied together
 
     def begin(self, builder: Any, head: Any) -> Any:
         """What `read` wants to know of the rows after the head at this address."""
@@ -55,6 +56,7 @@ class CompactRows:
     """
 
     lines = 3
+    chunk = 128
     most_rows = 8  # with more the processor is the limit, and corrections cost more with every row
     head_bytes = 64  # 16 upper bytes, four times: the processor looks up within 16 bytes
 

@@ -10,8 +10,9 @@ import torch.nn.functional as F
 
 from workers.linear.compact import CompactKind
 from workers.linear.compact_weight import compact_bytes
-from workers.linear.interface import MOST_FEW_ROWS, LinearLayer, LinearShape
+from workers.linear.interface import LinearLayer, LinearShape
 from workers.linear.packed import PackedKind
+from workers.linear.packed_product import MOST_ROWS
 from workers.linear.row_tile import COMPACT
 
 OUTPUTS, INPUTS = 192, 608  # three blocks of two whole chunks and a part of one
@@ -65,7 +66,7 @@ def test_equals_the_plain_product(num_rows: int, with_bias: bool) -> None:
         assert float((layer(rows).double() - exact).abs().max()) <= 0.004 * float(exact.abs().max())
 
 
-@pytest.mark.parametrize("num_rows", [COMPACT.most_rows + 1, MOST_FEW_ROWS, MOST_FEW_ROWS + 1])
+@pytest.mark.parametrize("num_rows", [COMPACT.most_rows + 1, 36, MOST_ROWS, MOST_ROWS + 1])
 def test_more_rows_go_through_the_packed_weight(num_rows: int) -> None:
     weight, rows = trained_like(), torch.randn(num_rows, INPUTS).bfloat16()
     layer, _, _room = layer_of(weight, without="compact")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import workers
-from workers.linear import few_rows, int4_kernels, int8_kernels
+from workers.linear import int4_kernels, int8_kernels, packed_product
 from workers.linear.interface import LinearShape
 from workers.linear.kinds import KINDS
 from workers.paged_attention.kernel_cache import SHARED
@@ -37,8 +37,8 @@ def test_what_kernels_share_is_known() -> None:
 @pytest.mark.parametrize(
     ("kind", "kernels"),
     [
-        ("packed", [few_rows._multiply]),
-        ("compact", [few_rows._multiply]),
+        ("packed", [packed_product._multiply]),
+        ("compact", [packed_product._multiply]),
         ("int8", [int8_kernels.quantize_bfloat16, int8_kernels.multiply_bfloat16, int8_kernels.scale_bfloat16]),
         ("int4", [int8_kernels.quantize_bfloat16, int4_kernels.multiply_int4_bfloat16]),
     ],
@@ -46,7 +46,7 @@ def test_what_kernels_share_is_known() -> None:
 def test_an_opened_layer_has_its_kernels(kind: str, kernels: list[Any]) -> None:
     """Where nothing can be kept on disk every worker compiled them for itself, some at a step of a stream."""
     shape = LinearShape(64, 64, torch.bfloat16)
-    if KINDS[kind].obstacle(shape) or (kind in ("packed", "compact") and not few_rows.is_possible(64, 64)):
+    if KINDS[kind].obstacle(shape) or (kind in ("packed", "compact") and not packed_product.is_possible(64, 64)):
         pytest.skip("this machine has none of these")
     size = KINDS[kind].num_bytes(shape)
     room = torch.zeros(size + 64, dtype=torch.uint8)

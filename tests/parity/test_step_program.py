@@ -1,4 +1,4 @@
-"""Steps of single tokens as one program of kernels: the very bits that its kernels give one by one."""
+"""Steps as one program of kernels: the very bits that its kernels give one by one."""
 
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from tests.parity.plan_driver import PlanDriver
 from tests.parity.small_models import VOCAB, save_decoder
 from workers.compute_threads import use_threads
 from workers.lean.program import can_run
-from workers.linear.few_rows import is_possible
 from workers.linear.int8_layout import machine_obstacle
 from workers.linear.mkldnn_blob import blob_obstacle
+from workers.linear.packed_product import is_possible
 
 pytestmark = [
     pytest.mark.parity,
@@ -73,11 +73,12 @@ def check(
     dtype: DType = "bfloat16",
     quantization: Quantization = "none",
     compact_weights: CompactWeights = "auto",
+    all_steps: bool = False,
 ) -> None:
     apart, none = play(folder, threads, False, dtype, quantization, compact_weights)
     together, programs = play(folder, threads, True, dtype, quantization, compact_weights)
     assert none == 0
-    assert programs >= 15
+    assert programs >= (len(together) if all_steps else 15)
     assert len(apart) == len(together)
     assert all(torch.equal(one, other) for one, other in zip(apart, together, strict=True))
 
@@ -85,8 +86,14 @@ def check(
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("name", ["llama", "qwen3", "mistral_window_12", "gemma2", "granite"])
 def test_the_same_bits(name: str, threads: int, tmp_path: Path) -> None:
-    save_decoder(name, tmp_path)
-    check(tmp_path, threads)
+    """Chunks of prompts, alone and beside single tokens, with and without a token somebody looks at."""
+    save_decoder(name, tmp_path, head_dim=32)
+    check(tmp_path, threads, all_steps=True)
+
+
+def test_only_single_tokens_where_chunks_have_no_kernel(tmp_path: Path) -> None:
+    save_decoder("qwen3", tmp_path)
+    check(tmp_path, 2)
 
 
 @pytest.mark.skipif(bool(machine_obstacle()), reason="no int8 products here")
@@ -104,7 +111,7 @@ def test_the_same_bits_of_compact_weights(compact_weights: CompactWeights, tmp_p
 
 
 def test_compact_weights_are_the_same_weights(tmp_path: Path) -> None:
-    """All that changes is the order of a few sums; what steps of many tokens compute is the same anyway."""
+    """All that changes is the order of a few sums."""
     save_decoder("qwen3", tmp_path)
     packed, _ = play(tmp_path, 2, True, compact_weights="off")
     compact, programs = play(tmp_path, 2, True, compact_weights="on")

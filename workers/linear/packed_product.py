@@ -1,11 +1,11 @@
-"""Products of up to three dozen rows with a packed bfloat16 weight, at the speed of memory or of the processor.
+"""Products of up to a few hundred rows with a packed bfloat16 weight, at the speed of memory or of the processor.
 
 oneDNN reads packed weights at two thirds of what memory gives for a few rows: the processor's own look-ahead ends with
 every page of memory. The kernel here walks blocks of 64 outputs once, in order, and asks for memory ahead; sums are
-float32. It walks oneDNN's packed blocks, in the order it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64
-outputs and 32 inputs, in them pairs of inputs for each output); where packing gives another, these products stay
-oneDNN's. Of eight rows and less it can walk a copy of 12 bits a weight (`compact_weight.py`), less to read by a
-quarter.
+float32. More rows it multiplies as fast as oneDNN does, and as one kernel among others (`lean/step_program.py`). It
+walks oneDNN's packed blocks, in the order it takes on CPUs with AVX-512 ("AB16b64a2b": blocks of 64 outputs and 32
+inputs, in them pairs of inputs for each output); where packing gives another, these products stay oneDNN's. Of eight
+rows and less it can walk a copy of 12 bits a weight (`compact_weight.py`), less to read by a quarter.
 """
 
 import ctypes
@@ -16,12 +16,23 @@ import numba
 import numpy as np
 import torch
 
-from workers.lean.bfloat16_products import has_products
+from workers.lean.bfloat16_products import has_products, has_tiles
 from workers.lean.compiled import INNER, kernel, load, pointer_to, store, take_ticket
 from workers.lean.openmp import run_kernel
-from workers.linear.row_tile import COMPACT, PLAIN, block_bytes, multiply_compact_pairs, multiply_pairs, named_passes
+from workers.linear.row_tile import (
+    COMPACT,
+    PLAIN,
+    Passes,
+    WeightRows,
+    block_bytes,
+    grouped_passes,
+    multiply_compact_pairs,
+    multiply_pairs,
+)
 from workers.linear.weight_rows import CORRECTION, CompactAddresses
 
+MOST_ROWS = 320  # with more, oneDNN is faster by a fiftieth, and what lies around the products is little
+MOST_ROWS_BESIDE_TILES = 36  # where oneDNN has the processor's tiles to multiply with
 _OUTPUTS, _INPUTS = 64, 32  # of a block
 _JOB = np.dtype(
     [
@@ -33,8 +44,9 @@ _JOB = np.dtype(
         ("weight", np.uintp),  # bfloat16, packed
         ("bias", np.uintp),  # bfloat16 [out_features]; 0: none
         ("outputs", np.uintp),  # bfloat16 [rows, out_features]
-        ("passes", np.uintp),  # int64 [num_passes, 4], see `passes_of`
-        ("num_passes", np.int64),
+        ("tiles", np.uintp),  # those of `Passes`
+        ("groups", np.int64),
+        ("group_ends", np.uintp),
         ("block_bytes", np.int64),  # of 64 outputs
         ("ends", np.uintp),  # int64 [blocks], where each block's corrections end; 0: the weight is not compact
         ("corrections", np.uintp),  # CORRECTION [any number]
@@ -44,68 +56,74 @@ _JOB = np.dtype(
 
 
 @numba.njit(**INNER)
-def _keep(job: Any, sums: Any, block: Any) -> None:
-    """Write a block's sums to the outputs, the bias added."""
-    rows, outputs = job.rows, job.out_features
-    result = numba.carray(pointer_to(job.outputs), (rows, outputs), np.uint16)
+def _keep(job: Any, sums: Any, tiles: Any, block: Any) -> None:
+    """Write a block's sums of a group of rows to the outputs, the bias added."""
+    outputs = job.out_features
+    result = numba.carray(pointer_to(job.outputs), (job.rows, outputs), np.uint16)
     bias = numba.carray(pointer_to(job.bias), (outputs,), np.uint16)
-    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
-    for index in range(job.num_passes):
-        for r in range(passes[index, 1]):
-            row = passes[index, 0] + r
-            for o in range(_OUTPUTS):
-                at = block * _OUTPUTS + o
-                added = load(bias, at) if job.bias != 0 else np.float32(0.0)
-                store(result[row], at, sums[index, r, o] + added)
+    at = block * _OUTPUTS
+    for index in range(len(tiles)):
+        for r in range(tiles[index, 1]):
+            source, target = sums[index, r], result[tiles[index, 0] + r, at : at + _OUTPUTS]
+            if job.bias != 0:
+                added = bias[at : at + _OUTPUTS]
+                for o in range(_OUTPUTS):
+                    store(target, o, source[o] + load(added, o))
+            else:
+                for o in range(_OUTPUTS):
+                    store(target, o, source[o])
 
 
 @numba.njit(**INNER)
-def _correct(job: Any, sums: Any, block: Any) -> None:
+def _correct(job: Any, sums: Any, tiles: Any, block: Any) -> None:
     """Add the products of a block's weights that its codes have no place for."""
     ends = numba.carray(pointer_to(job.ends), (job.out_features // _OUTPUTS,), np.int64)
     corrections = numba.carray(pointer_to(job.corrections), (ends[-1],), CORRECTION)
     inputs = numba.carray(pointer_to(job.inputs), (job.rows, job.in_features), np.uint16)
-    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
     for at in range(ends[block - 1] if block > 0 else 0, ends[block]):
         one = corrections[at]
-        for index in range(job.num_passes):
-            for r in range(passes[index, 1]):
-                sums[index, r, one.output] += one.weight * load(inputs[passes[index, 0] + r], one.input)
+        for index in range(len(tiles)):
+            for r in range(tiles[index, 1]):
+                sums[index, r, one.output] += one.weight * load(inputs[tiles[index, 0] + r], one.input)
 
 
 @kernel
 def _multiply(job_at: Any) -> None:
     record = numba.carray(job_at, 1, _JOB)
     job, ticket_at = record[0], record.ctypes.data
-    passes = numba.carray(pointer_to(job.passes), (job.num_passes, 4), np.int64)
-    sums = np.empty((job.num_passes, passes[0, 1], _OUTPUTS), np.float32)
-    count, depth = job.out_features // _OUTPUTS, job.in_features // 2
-    block = take_ticket(ticket_at)
-    while block < count:
+    groups, count, depth = job.groups, job.out_features // _OUTPUTS, job.in_features // 2
+    ends = numba.carray(pointer_to(job.group_ends), (groups,), np.int64)
+    every_tile = numba.carray(pointer_to(job.tiles), (ends[groups - 1], 4), np.int64)
+    room = np.empty((ends[0], every_tile[0, 1], _OUTPUTS), np.float32)
+    ticket = take_ticket(ticket_at)
+    while ticket < count * groups:
         following = take_ticket(ticket_at)
+        block, group = ticket // groups, ticket % groups
+        tiles = every_tile[ends[group - 1] if group > 0 else 0 : ends[group]]
+        sums = room[: len(tiles)]
         weight = job.weight + np.uintp(block * job.block_bytes)
-        after = job.weight + np.uintp(min(following, count - 1) * job.block_bytes)
+        after = job.weight + np.uintp(min(following // groups, count - 1) * job.block_bytes)
         if job.ends == 0:
-            multiply_pairs(job.inputs, 2 * job.in_features, weight, after, depth, job.passes, sums)
+            multiply_pairs(job.inputs, 2 * job.in_features, weight, after, depth, tiles, sums)
         else:
-            multiply_compact_pairs(job.inputs, 2 * job.in_features, weight, after, depth, job.passes, sums)
-            _correct(job, sums, block)
-        _keep(job, sums, block)
-        block = following
+            multiply_compact_pairs(job.inputs, 2 * job.in_features, weight, after, depth, tiles, sums)
+            _correct(job, sums, tiles, block)
+        _keep(job, sums, tiles, block)
+        ticket = following
 
 
 class _Weight(NamedTuple):
     """One of the forms the kernel walks."""
 
     address: int
-    lines: int  # cache lines of a row of weights
+    rows: WeightRows
     block_bytes: int
     ends: int = 0
     corrections: int = 0
 
 
-class FewRows:
-    """One packed weight, ready for products of up to MOST_FEW_ROWS rows. Used by one thread at a time."""
+class PackedProduct:
+    """One packed weight, ready for products of up to `most_rows` rows. Used by one thread at a time."""
 
     def __init__(
         self,
@@ -121,14 +139,16 @@ class FewRows:
         Reads the kernel from disk, or compiles it: once, before workers are forked.
         """
         _multiply()
+        self.most_rows = MOST_ROWS_BESIDE_TILES if has_tiles() else MOST_ROWS
         self._out_features, depth = out_features, in_features // 2
-        self._packed = _Weight(weight_address, PLAIN.lines, block_bytes(PLAIN, depth))
+        self._packed = _Weight(weight_address, PLAIN, block_bytes(PLAIN, depth))
         self._compact = self._packed
         if compact is not None:
             self._compact = _Weight(
-                compact.blocks, COMPACT.lines, block_bytes(COMPACT, depth), compact.ends, compact.corrections
+                compact.blocks, COMPACT, block_bytes(COMPACT, depth), compact.ends, compact.corrections
             )
         self._bias = None if bias is None else bias.contiguous()
+        self._named: list[Passes | None] = [None, None]  # memory the jobs name
         # One for calls, one for steps of a program.
         self._jobs = np.zeros(2, _JOB)
         self._address: int = self._jobs.ctypes.data
@@ -137,24 +157,25 @@ class FewRows:
             record["bias"] = 0 if self._bias is None else self._bias.data_ptr()
 
     def multiply(self, rows: torch.Tensor) -> torch.Tensor:
-        """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to MOST_FEW_ROWS."""
+        """bfloat16 [n, out_features] for contiguous bfloat16 [n, in_features], n from 1 to `most_rows`."""
         result = rows.new_empty(len(rows), self._out_features)
-        self._fill_in(self._jobs[0], len(rows), rows.data_ptr(), result.data_ptr())
+        self._fill_in(0, len(rows), rows.data_ptr(), result.data_ptr())
         run_kernel(_multiply(), self._address, torch.get_num_threads())
         return result
 
     def step(self, count: int, rows_at: int, result_at: int) -> tuple[int, int]:
         """Kernel and job, for a program: `multiply` of `count` rows at one address, with its result at the other."""
-        self._fill_in(self._jobs[1], count, rows_at, result_at)
+        self._fill_in(1, count, rows_at, result_at)
         return _multiply(), self._address + _JOB.itemsize
 
-    def _fill_in(self, record: np.void, count: int, rows_at: int, result_at: int) -> None:
+    def _fill_in(self, at: int, count: int, rows_at: int, result_at: int) -> None:
+        record = self._jobs[at]
         weight = self._compact if count <= COMPACT.most_rows else self._packed
         record["weight"], record["block_bytes"] = weight.address, weight.block_bytes
         record["ends"], record["corrections"] = weight.ends, weight.corrections
-        passes = named_passes(count, weight.lines)
+        tiles, ends = self._named[at] = grouped_passes(count, weight.rows)
         record["next"], record["rows"] = 0, count
-        record["passes"], record["num_passes"] = passes.ctypes.data, len(passes)
+        record["tiles"], record["groups"], record["group_ends"] = tiles.ctypes.data, len(ends), ends.ctypes.data
         record["inputs"], record["outputs"] = rows_at, result_at
 
 
