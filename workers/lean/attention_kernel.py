@@ -20,13 +20,13 @@ from workers.lean.compiled import (
     kernel,
     largest,
     load,
-    place_of_pair,
     pointer_to,
     prefetch,
     rounded,
     second_of_pair,
     sigmoid,
     store,
+    store_pair,
     take_ticket,
 )
 from workers.lean.jobs import ATTENTION
@@ -38,12 +38,12 @@ _LINE = 64  # bytes of memory that come at once
 def _prepare_head(head: Any, weight: Any, has_norm: Any, job: Any, cosine: Any, sine: Any, line: Any) -> None:
     """Norm and rotate one head [head dim], in place; `line` float32 [head dim] is scratch."""
     dim, rotated, half = len(head), job.rotated, job.rotated // 2
+    total = np.float32(0.0)
     for d in range(dim):
-        line[d] = load(head, d)
+        value = load(head, d)
+        line[d] = value
+        total += value * value
     if has_norm:
-        total = np.float32(0.0)
-        for d in range(dim):
-            total += line[d] * line[d]
         scale = np.float32(1.0) / np.sqrt(total / np.float32(dim) + np.float32(job.norm_eps))
         if job.rounds_first != 0:
             for d in range(dim):
@@ -51,11 +51,11 @@ def _prepare_head(head: Any, weight: Any, has_norm: Any, job: Any, cosine: Any, 
         else:
             for d in range(dim):
                 line[d] = rounded(head, line[d] * scale * weight[d])
-    for d in range(half):
-        store(head, d, rounded(head, line[d] * cosine[d]) - rounded(head, line[half + d] * sine[d]))
-    for d in range(half):
-        turned = rounded(head, line[half + d] * cosine[half + d]) + rounded(head, line[d] * sine[half + d])
-        store(head, half + d, turned)
+    first, second, x, y = head[:half], head[half:rotated], line[:half], line[half:rotated]
+    cosines, more_cosines, sines, more_sines = cosine[:half], cosine[half:rotated], sine[:half], sine[half:rotated]
+    for d in range(len(first)):
+        store(first, d, rounded(head, x[d] * cosines[d]) - rounded(head, y[d] * sines[d]))
+        store(second, d, rounded(head, y[d] * more_cosines[d]) + rounded(head, x[d] * more_sines[d]))
     for d in range(rotated, dim):
         store(head, d, line[d])
 
@@ -151,14 +151,14 @@ def _softmax(scores: Any, first: Any, length: Any, softcap: Any, sink: Any, has_
 
 @numba.njit(**INNER)
 def _attend(query_heads: Any, job: Any, row: Any, first_head: Any, pages: Any, scratch: Any, output: Any) -> None:
-    """One token's query heads of neighbouring KV heads [heads * dim] over its sequence's pages, to output, as long.
+    """One token's query heads of neighbouring KV heads, [pairs of all], over its sequence's pages, to output, as long.
 
     Page after page, in it head after head: keys of all heads lie one after the other in a page, and memory is fast
     where it is read on and on.
     """
     keys, values = pages
     queries, scores, sums = scratch
-    count, half, dim = queries.shape[0], queries.shape[2], job.head_dim
+    count, half, width = queries.shape[0], queries.shape[2], keys.shape[3]
     block_size, group = job.block_size, job.heads // job.kv_heads
     lengths = numba.carray(pointer_to(job.lengths), (job.rows,), np.int32)
     tables = numba.carray(pointer_to(job.tables), (job.rows, job.table_width), np.int32)
@@ -169,11 +169,11 @@ def _attend(query_heads: Any, job: Any, row: Any, first_head: Any, pages: Any, s
     first_page, last_page = first // block_size, (length - 1) // block_size
     scaling = np.float32(job.scaling)
     for g in range(count):
+        head, first_numbers, second_numbers = query_heads[g * width : (g + 1) * width], queries[g, 0], queries[g, 1]
         for i in range(half):
-            first_at, second_at = place_of_pair(keys, i, dim)
-            queries[g, 0, i] = load(query_heads, g * dim + first_at) * scaling
-            queries[g, 1, i] = load(query_heads, g * dim + second_at) * scaling
-            sums[g, 0, i], sums[g, 1, i] = np.float32(0.0), np.float32(0.0)
+            first_numbers[i] = first_of_pair(head, i) * scaling
+            second_numbers[i] = second_of_pair(head, i) * scaling
+    sums[:] = np.float32(0.0)
     for index in range(first_page, last_page + 1):
         at = index * block_size
         low, high, page = max(first - at, 0), min(length - at, block_size), keys[table[index]]
@@ -197,10 +197,9 @@ def _attend(query_heads: Any, job: Any, row: Any, first_head: Any, pages: Any, s
             ahead = following[first_head + h].ctypes.data
             _sum_page(scores[mine], page[first_head + h], low, high, at, sums[mine], ahead)
     for g in range(count):
+        head, first_sums, second_sums = output[g * width : (g + 1) * width], sums[g, 0], sums[g, 1]
         for i in range(half):
-            first_at, second_at = place_of_pair(values, i, dim)
-            store(output, g * dim + first_at, sums[g, 0, i])
-            store(output, g * dim + second_at, sums[g, 1, i])
+            store_pair(head, i, first_sums[i], second_sums[i])
 
 
 @numba.njit(**INNER)
@@ -208,7 +207,6 @@ def _run(job: Any, ticket_at: Any, kind: Any, pairs: Any) -> None:
     heads, kv_heads, dim = job.heads, job.kv_heads, job.head_dim
     group, tokens = heads // kv_heads, job.tokens
     qkv = numba.carray(pointer_to(job.qkv), (tokens, (heads + 2 * kv_heads) * dim), kind)
-    output = numba.carray(pointer_to(job.output), (tokens, heads * dim), kind)
     pages_shape = (job.num_pages, kv_heads, job.block_size, dim)
     keys = numba.carray(pointer_to(job.keys), pages_shape, kind)
     values = numba.carray(pointer_to(job.values), pages_shape, kind)
@@ -219,8 +217,11 @@ def _run(job: Any, ticket_at: Any, kind: Any, pairs: Any) -> None:
     token_page = numba.carray(pointer_to(job.token_page), (tokens,), np.int64)
     token_offset = numba.carray(pointer_to(job.token_offset), (tokens,), np.int64)
     single_tokens = numba.carray(pointer_to(job.single_tokens), (job.rows,), np.int64)
-    # the same memory as `keys` and `values`
-    pairs_shape = (job.num_pages, kv_heads, job.block_size, dim * keys.itemsize // 4)
+    # the same memory as `qkv`, `keys` and `values`
+    width = dim * keys.itemsize // 4
+    pairs_shape = (job.num_pages, kv_heads, job.block_size, width)
+    query_pairs = numba.carray(pointer_to(job.qkv), (tokens, (heads + 2 * kv_heads) * width), pairs)
+    output = numba.carray(pointer_to(job.output), (tokens, heads * width), pairs)
     key_pairs = numba.carray(pointer_to(job.keys), pairs_shape, pairs)
     value_pairs = numba.carray(pointer_to(job.values), pairs_shape, pairs)
     line = np.empty(dim, np.float32)
@@ -234,20 +235,22 @@ def _run(job: Any, ticket_at: Any, kind: Any, pairs: Any) -> None:
             break
         row, first_head = item // kv_heads, item % kv_heads
         token = single_tokens[row] if job.single_tokens != 0 else row
-        mine = slice(first_head * group * dim, (first_head + at_once) * group * dim)
+        mine = slice(first_head * group * width, (first_head + at_once) * group * width)
         if job.prepares != 0:
             for h in range(first_head * group, (first_head + at_once) * group):
                 query = qkv[token, h * dim : (h + 1) * dim]
                 _prepare_head(query, query_weight, job.query_weight != 0, job, cosine[token], sine[token], line)
+            page, place = token_page[token], token_offset[token]
             for head in range(first_head, first_head + at_once):
                 key = qkv[token, (heads + head) * dim : (heads + head + 1) * dim]
                 value = qkv[token, (heads + kv_heads + head) * dim : (heads + kv_heads + head + 1) * dim]
                 _prepare_head(key, key_weight, job.key_weight != 0, job, cosine[token], sine[token], line)
-                keys[token_page[token], head, token_offset[token], :] = key
-                values[token_page[token], head, token_offset[token], :] = value
+                kept_key, kept_value = keys[page, head, place], values[page, head, place]
+                for d in range(dim):
+                    kept_key[d], kept_value[d] = key[d], value[d]
         if job.attends != 0:
             pages = (key_pairs, value_pairs)
-            _attend(qkv[token, mine], job, row, first_head, pages, scratch, output[token, mine])
+            _attend(query_pairs[token, mine], job, row, first_head, pages, scratch, output[token, mine])
 
 
 @kernel

@@ -192,24 +192,27 @@ def _second_of_pair(row: Any, index: Any) -> Any:
     return second_float32
 
 
-def place_of_pair(row: Any, index: Any, dim: Any) -> Any:
-    """Where in a head of `dim` numbers the two of pair `index` stand, for rows of this type."""
+def store_pair(row: Any, index: Any, first: Any, second: Any) -> None:
+    """Round the two numbers of pair `index` to the row's type, to nearest even, and keep them there."""
     raise NotImplementedError("compiled code only")
 
 
-@overload(place_of_pair, jit_options=_OVERLOAD)
-def _place_of_pair(row: Any, index: Any, dim: Any) -> Any:
+@overload(store_pair, jit_options=_OVERLOAD)
+def _store_pair(row: Any, index: Any, first: Any, second: Any) -> Any:
     if row.dtype == numba.uint32:
 
-        def neighbours(row: Any, index: Any, dim: Any) -> Any:
-            return 2 * index, 2 * index + 1
+        def store_word(row: Any, index: Any, first: Any, second: Any) -> None:
+            lower = np.uint32(_round_bits(np.float32(first).view(np.uint32)) >> np.uint32(16))
+            upper = np.uint32(_round_bits(np.float32(second).view(np.uint32)) & np.uint32(0xFFFF0000))
+            row[index] = np.uint32(lower | upper)
 
-        return neighbours
+        return store_word
 
-    def half_a_head_apart(row: Any, index: Any, dim: Any) -> Any:
-        return index, dim // 2 + index
+    def store_both(row: Any, index: Any, first: Any, second: Any) -> None:
+        row[index] = first
+        row[len(row) // 2 + index] = second
 
-    return half_a_head_apart
+    return store_both
 
 
 @numba.njit(**INNER)
