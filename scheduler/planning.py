@@ -7,7 +7,8 @@ from scheduler.ledger import Ledger
 from scheduler.placement import Placement
 from scheduler.score_queue import ScoreQueue
 from scheduler.step_budget import StepBudget
-from scheduler.step_planner import plan_generate, take_back
+from scheduler.step_draft import take_back
+from scheduler.step_planner import plan_generate
 from scheduler.suspects import suspects_on
 from scheduler.worker_peer import CopyFlight, WorkerPeer
 

@@ -7,8 +7,6 @@ When a stream that runs needs a page and none is free, the one that came last gi
 has less than its share and cannot be admitted, the one that has most gives way (`preemption.py`).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +14,7 @@ from scheduler.ledger import Ledger, Slots
 from scheduler.placement import Placement
 from scheduler.preemption import make_room, make_way
 from scheduler.step_budget import StepBudget
+from scheduler.step_draft import GeneratePlan, StepDraft
 from scheduler.step_pace import FEWEST_TOKENS
 from scheduler.stream import SlotState
 from scheduler.suspects import SUSPECT_DEATHS, suspects_on
@@ -25,17 +24,6 @@ from scheduler.worker_peer import WorkerPeer
 MAX_DEFERRED = 32  # waiting streams looked past because another one computes their prefix right now
 MAX_LEFT_OUT = 8  # steps in a row
 _RUNNING = int(SlotState.RUNNING)  # looking up a member of an enum takes as long as comparing a small column
-MAX_TOLD_CHUNK = 128  # tokens of a prefill that tells the prompt's log-probabilities: each costs a row of logits
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratePlan:
-    """Rows of one step. Already counted as planned in the ledger."""
-
-    slots: Slots
-    num_new: npt.NDArray[np.int32]
-    samples: npt.NDArray[np.bool_]
-    is_alone: bool
 
 
 def plan_generate(
@@ -50,25 +38,24 @@ def plan_generate(
         return _plan_alone(ledger, suspects, budget)
     _make_way(ledger, peer, placement)
     to_plan = np.where(_due(ledger, peer.worker_id, placement), ledger.to_plan, 0)
-    rows, counts = _overdue_prefill(ledger, to_plan, budget)
-    decoding = _decode_rows(ledger, (to_plan == 1).nonzero()[0], budget)
-    rows += decoding
-    counts += [1] * len(decoding)
-    budget.pace_prefill(FEWEST_TOKENS if rows else 2 * FEWEST_TOKENS)  # with nobody's next token waiting for it
+    draft = StepDraft(ledger, budget)
+    _add_overdue_prefill(ledger, to_plan, draft)
+    _add_decoding(ledger, (to_plan == 1).nonzero()[0], draft)
+    budget.pace_prefill(FEWEST_TOKENS if draft.slots else 2 * FEWEST_TOKENS)  # with nobody's next token waiting for it
     for slot in _in_turn(ledger, (to_plan > 1).nonzero()[0]):
         if not budget.can_add():
             break
-        if ledger.state[slot] == _RUNNING and slot not in rows:  # a decode row may have preempted it just now
-            _add_chunk(ledger, slot, budget, rows, counts)
+        if ledger.state[slot] == _RUNNING and slot not in draft.slots:  # a decode row may have preempted it just now
+            draft.add_chunk(slot)
     while ledger.waiting.num_waiting and budget.can_add():
         if len(ledger.running_on(peer.worker_id)) >= placement.share_of(peer):
             break
         admitted = _admit_next(ledger, peer, placement, frontends)
         if admitted is None or ledger.num_deaths[admitted] >= SUSPECT_DEATHS:
             break  # an admitted suspect has its step to itself
-        if not _add_chunk(ledger, admitted, budget, rows, counts):
+        if not draft.add_chunk(admitted):
             break  # those behind it would fill the slots and get nothing either
-    return _take_off(ledger, np.array(rows, np.intp), np.array(counts, np.int32), False) if rows else None
+    return draft.take_off()
 
 
 def _in_turn(ledger: Ledger, prefills: Slots) -> list[int]:
@@ -80,19 +67,16 @@ def _in_turn(ledger: Ledger, prefills: Slots) -> list[int]:
     return slots
 
 
-def _overdue_prefill(ledger: Ledger, to_plan: npt.NDArray[np.int32], budget: StepBudget) -> tuple[list[int], list[int]]:
+def _add_overdue_prefill(ledger: Ledger, to_plan: npt.NDArray[np.int32], draft: StepDraft) -> None:
     """A chunk of a prefill with rules that was left out of many steps: decoding rows take their history first, and
     could leave it no room for ever."""
-    rows: list[int] = []
-    counts: list[int] = []
     if ledger.rules.num_leases == 0:
-        return rows, counts
+        return
     ruled = np.flatnonzero((to_plan > 0) & (ledger.rules_id > 0))
     if len(ruled) > 1:
         slot = int(ruled[np.argmin(ledger.last_planned[ruled])])
         if to_plan[slot] > 1 and ledger.last_planned[slot] < ledger.num_plans - MAX_LEFT_OUT:
-            _add_chunk(ledger, slot, budget, rows, counts, limit=max(1, budget.tokens // 2))
-    return rows, counts
+            draft.add_chunk(slot, limit=max(1, draft.budget.tokens // 2))
 
 
 def _due(ledger: Ledger, worker: int, placement: Placement) -> npt.NDArray[np.bool_]:
@@ -107,17 +91,16 @@ def _due(ledger: Ledger, worker: int, placement: Placement) -> npt.NDArray[np.bo
 def _plan_alone(ledger: Ledger, suspects: Slots, budget: StepBudget) -> GeneratePlan | None:
     """A step of the first suspect that has something to compute and gets its pages."""
     for slot in suspects[ledger.to_plan[suspects] > 0].tolist():
-        rows: list[int] = []
-        counts: list[int] = []
-        _add_chunk(ledger, slot, budget, rows, counts)
-        if rows:
-            return _take_off(ledger, np.array(rows, np.intp), np.array(counts, np.int32), True)
+        draft = StepDraft(ledger, budget)
+        if draft.add_chunk(slot):
+            return draft.take_off(is_alone=True)
     return None
 
 
-def _decode_rows(ledger: Ledger, due: Slots, budget: StepBudget) -> list[int]:
-    if len(due) > min(budget.tokens, budget.rows):  # not all fit: those that waited longest
-        due = due[np.argsort(ledger.last_planned[due], kind="stable")][: min(budget.tokens, budget.rows)]
+def _add_decoding(ledger: Ledger, due: Slots, draft: StepDraft) -> None:
+    most = min(draft.budget.tokens, draft.budget.rows)
+    if len(due) > most:  # not all fit: those that waited longest
+        due = due[np.argsort(ledger.last_planned[due], kind="stable")][:most]
     num_blocks = ledger.pages.num_blocks
     lacks_page = ledger.num_planned[due] >= num_blocks[due] * ledger.block_size
     if np.count_nonzero(lacks_page):  # also of a slot that was preempted just now
@@ -126,9 +109,7 @@ def _decode_rows(ledger: Ledger, due: Slots, budget: StepBudget) -> list[int]:
                 make_room(ledger, slot)  # the slot itself is planned again once there is room
         covered = ledger.num_planned[due] < num_blocks[due] * ledger.block_size
         due = due[covered & (ledger.state[due] == _RUNNING)]
-    rows: list[int] = _with_history(ledger, due, budget).tolist()
-    budget.add(len(rows), len(rows))
-    return rows
+    draft.add_tokens(_with_history(ledger, due, draft.budget))
 
 
 def _with_history(ledger: Ledger, slots: Slots, budget: StepBudget) -> Slots:
@@ -141,24 +122,6 @@ def _with_history(ledger: Ledger, slots: Slots, budget: StepBudget) -> Slots:
         if ledger.rules_id[slot] and not budget.takes_history(int(ledger.num_planned[slot]))
     ]
     return slots[~np.isin(slots, left_out)]
-
-
-def _add_chunk(
-    ledger: Ledger, slot: int, budget: StepBudget, rows: list[int], counts: list[int], limit: int | None = None
-) -> bool:
-    """At most `limit` tokens. False: nothing of it can be computed in this step."""
-    num_new = min(int(ledger.to_plan[slot]), budget.tokens, limit or budget.tokens)
-    if ledger.num_prompt_logprobs[slot] >= 0:
-        num_new = min(num_new, MAX_TOLD_CHUNK)
-    if ledger.rules_id[slot] and not budget.takes_history(int(ledger.num_planned[slot])):
-        return False
-    if not ledger.pages.cover(slot, int(ledger.num_planned[slot]) + num_new):
-        make_room(ledger, slot)
-        return False
-    budget.add(num_new)
-    rows.append(slot)
-    counts.append(num_new)
-    return True
 
 
 def _make_way(ledger: Ledger, peer: WorkerPeer, placement: Placement) -> None:
@@ -186,21 +149,3 @@ def _admit_next(ledger: Ledger, peer: WorkerPeer, placement: Placement, frontend
             ledger.waiting.remove(stream)
         return slot  # not admitted: those behind it must not overtake it for ever
     return None
-
-
-def _take_off(ledger: Ledger, slots: Slots, num_new: npt.NDArray[np.int32], is_alone: bool) -> GeneratePlan:
-    known_and_pending = ledger.num_tokens[slots] + ledger.num_pending[slots]
-    ledger.num_planned[slots] += num_new
-    samples = (ledger.num_planned[slots] == known_and_pending) & (known_and_pending < ledger.max_total[slots])
-    ledger.num_pending[slots] += samples
-    ledger.in_flight[slots] += 1
-    ledger.num_plans += 1
-    ledger.last_planned[slots] = ledger.num_plans
-    return GeneratePlan(slots, num_new, samples, is_alone)
-
-
-def take_back(ledger: Ledger, plan: GeneratePlan) -> None:
-    """Undo a plan that could not be submitted; streams admitted for it stay admitted."""
-    ledger.num_planned[plan.slots] -= plan.num_new
-    ledger.num_pending[plan.slots] -= plan.samples
-    ledger.in_flight[plan.slots] -= 1

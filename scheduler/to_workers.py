@@ -22,7 +22,7 @@ from ipc.worker_link import StepTicket
 from scheduler.ledger import Ledger, Slots
 from scheduler.migration import CopyPlan
 from scheduler.score_queue import ScorePlan
-from scheduler.step_planner import GeneratePlan
+from scheduler.step_draft import GeneratePlan
 from scheduler.worker_peer import CopyFlight, Flight, GenerateFlight, ScoreFlight, WorkerPeer
 
 Counts = npt.NDArray[np.int32]
