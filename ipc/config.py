@@ -14,6 +14,7 @@ AttentionChoice = Literal["auto", "reference", "paged"]
 Quantization = Literal["none", "int8", "int4"]
 CompactWeights = Literal["auto", "on", "off"]
 ContentFormat = Literal["auto", "string", "openai"]
+PromptOrder = Literal["short", "arrival"]
 GenerationConfig = Literal["auto", "vllm"]  # whose sampling defaults: the model's or the API's
 LogFormat = Literal["human", "json"]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -97,6 +98,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True):
     max_waiting_tokens: int
     enable_prefix_caching: bool
     fair_shares: bool = True
+    prompt_order: PromptOrder = "short"
     target_step_time: float = 0.0  # seconds; 0: max_num_batched_tokens alone bounds a step
     steps_in_flight: int = 2
     step_timeout: float = 3.0  # seconds a step may take at least before its worker counts as hanging
@@ -222,9 +224,17 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
         bool,
         Meta(
             description="tenants (the field 'user', else the API key) take turns, so that nobody waits for another's "
-            "many requests; off: first come, first served"
+            "many requests; off: all count as one tenant"
         ),
     ] = True
+    prompt_order: Annotated[
+        PromptOrder,
+        Meta(
+            description="short: of a tenant's prompts those with fewer tokens to compute go first, so that most first "
+            "tokens come early; a long one lets pass what comes while four times its own tokens are computed. arrival: "
+            "first come, first served, also behind long ones"
+        ),
+    ] = "short"
     block_size: Annotated[int, Meta(ge=1, le=256, description="tokens in one KV page")] = 16
     kv_cache_memory: Annotated[
         str, Meta(description="memory of all KV pages together, e.g. 512MiB or 2GiB; taken at start")

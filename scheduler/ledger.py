@@ -18,10 +18,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ipc.config import PromptOrder
 from ipc.model_card import ModelCard
 from scheduler.fair_shares import FairShares
 from scheduler.migration_record import Migration
 from scheduler.prefix_cache import PrefixMatch
+from scheduler.prompt_clock import AT_ONCE, PromptClock
 from scheduler.rules_store import RulesStore
 from scheduler.slot_pages import SlotPages
 from scheduler.stream import SlotState, Stream, StreamKey
@@ -36,10 +38,18 @@ SERIAL_SHIFT = 40
 class Ledger:
     """All streams of one generate model. Changed only through the scheduler's loop; nothing here blocks or sends."""
 
-    def __init__(self, card: ModelCard, max_num_seqs: int, enable_prefix_caching: bool, rules: RulesStore) -> None:
+    def __init__(
+        self,
+        card: ModelCard,
+        max_num_seqs: int,
+        enable_prefix_caching: bool,
+        rules: RulesStore,
+        prompt_order: PromptOrder = "short",
+    ) -> None:
         self.card = card
         self.rules = rules
         self.shares = FairShares()
+        self.clock = PromptClock(prompt_order)
         self.block_size = card.block_size
         self.pages = SlotPages(card, max_num_seqs, enable_prefix_caching)
         self.migrations: dict[int, Migration] = {}  # by slot
@@ -59,6 +69,8 @@ class Ledger:
         self.worker = np.full(max_num_seqs, NO_WORKER, np.int32)  # who runs it; changes only with in_flight 0
         self.move_to = np.full(max_num_seqs, NO_WORKER, np.int32)  # for MOVING
         self.order = np.zeros(max_num_seqs, np.int64)  # admission order
+        self.priority = np.zeros(max_num_seqs, np.int64)
+        self.due = np.zeros(max_num_seqs, np.int64)
         self.last_planned = np.zeros(max_num_seqs, np.int64)  # plan counter, for turns when not all rows fit a step
         self.ignore_eos = np.zeros(max_num_seqs, np.bool_)
         self.has_stop_ids = np.zeros(max_num_seqs, np.bool_)
@@ -113,6 +125,8 @@ class Ledger:
         """A new stream waits. Ends with `close`."""
         self.by_key[stream.key] = stream
         self.shares.enter(stream.tenant)
+        num_known = 0 if stream.num_prompt_logprobs >= 0 else self.pages.num_known(stream.tokens, stream.cache_salt)
+        self.clock.set_due(stream, num_known)
         self.waiting.push(stream)
 
     def admit(self, stream: Stream, worker: int, pool: int, frontend: int) -> int | None:
@@ -157,6 +171,8 @@ class Ledger:
             self._num_admitted += 1
             stream.order = self._num_admitted
         self.order[slot] = stream.order
+        self.priority[slot] = stream.priority
+        self.due[slot] = stream.due
         self.num_deaths[slot] = stream.num_deaths
         self.num_once_computed[slot] = stream.num_once_computed
         self.is_broken[slot] = False
@@ -233,7 +249,8 @@ class Ledger:
             return
         stream = self._vacate(slot)
         if state == SlotState.PREEMPTED:
-            self.waiting.push_front(stream)
+            stream.due = AT_ONCE
+            self.waiting.push(stream)
 
     def _vacate(self, slot: int) -> Stream:
         stream = self.streams[slot]

@@ -20,7 +20,7 @@ def make_room(ledger: Ledger, needy: int) -> None:
     if _is_on_its_way(ledger, is_near):
         return
     running = np.flatnonzero((ledger.state == SlotState.RUNNING) & is_near).tolist()
-    victim = max(running, key=lambda slot: (_priority(ledger, slot), ledger.order[slot]), default=needy)
+    victim = max(running, key=lambda slot: (ledger.priority[slot], ledger.order[slot]), default=needy)
     ledger.preempt(victim)
     ledger.num_preemptions += 1
 
@@ -51,12 +51,7 @@ def _is_on_its_way(ledger: Ledger, is_near: npt.NDArray[np.bool_]) -> bool:
 
 def _yields(ledger: Ledger, slot: int, waiting: Stream) -> bool:
     """Only a stream that will then wait behind `waiting`: another one would be admitted before it, again and again."""
-    priority = _priority(ledger, slot)
+    priority = int(ledger.priority[slot])
     if priority != waiting.priority:
         return priority > waiting.priority
     return bool(ledger.shares.paid[ledger.tenant[slot]] >= ledger.shares.paid_by(waiting.tenant))
-
-
-def _priority(ledger: Ledger, slot: int) -> int:
-    stream = ledger.streams[slot]
-    return stream.priority if stream is not None else int(np.iinfo(np.int32).max)

@@ -190,7 +190,7 @@ class SchedulerProcess:
             config=config,
             cards=cards,
             ledgers={
-                card.index: Ledger(card, config.max_num_seqs, caching, rules)
+                card.index: Ledger(card, config.max_num_seqs, caching, rules, config.prompt_order)
                 for card in cards
                 if card.task == "generate"
             },

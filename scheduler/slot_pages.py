@@ -51,6 +51,11 @@ class SlotPages:
         """The longest beginning of `tokens` the pool holds."""
         return self.caches[pool].match(tokens, salt)
 
+    def num_known(self, tokens: Int32Array, salt: str) -> int:
+        """Tokens of the longest beginning that any pool holds."""
+        pages = max((len(cache.match(tokens, salt).pages) for cache in self.caches.values()), default=0)
+        return pages * self.block_size
+
     def is_prefix_being_computed(self, stream: Stream, pool: int) -> bool:
         """A running stream of the pool computes this one's next page right now: wait rather than compute it twice."""
         known = stream.waits_for

@@ -23,6 +23,7 @@ class GeneratePlan:
     slots: Slots
     num_new: npt.NDArray[np.int32]
     samples: npt.NDArray[np.bool_]
+    num_prompt_tokens: int  # of all chunks
     is_alone: bool
 
 
@@ -35,6 +36,7 @@ class StepDraft:
         self.budget = budget
         self.slots: list[int] = []
         self._num_new: list[int] = []
+        self._num_prompt_tokens = 0
         self._ledger = ledger
 
     def add_chunk(self, slot: int, limit: int | None = None) -> bool:
@@ -51,6 +53,7 @@ class StepDraft:
         budget.add(num_new)
         self.slots.append(slot)
         self._num_new.append(num_new)
+        self._num_prompt_tokens += num_new
         ledger.in_flight[slot] += 1
         return True
 
@@ -70,9 +73,10 @@ class StepDraft:
         ledger.num_planned[slots] += num_new
         samples = (ledger.num_planned[slots] == known_and_pending) & (known_and_pending < ledger.max_total[slots])
         ledger.num_pending[slots] += samples
+        ledger.clock.now += self._num_prompt_tokens
         ledger.num_plans += 1
         ledger.last_planned[slots] = ledger.num_plans
-        return GeneratePlan(slots, num_new, samples, is_alone)
+        return GeneratePlan(slots, num_new, samples, self._num_prompt_tokens, is_alone)
 
 
 def take_back(ledger: Ledger, plan: GeneratePlan) -> None:
@@ -80,4 +84,5 @@ def take_back(ledger: Ledger, plan: GeneratePlan) -> None:
     ledger.num_planned[plan.slots] -= plan.num_new
     ledger.num_pending[plan.slots] -= plan.samples
     ledger.in_flight[plan.slots] -= 1
+    ledger.clock.now -= plan.num_prompt_tokens
     release_leaving(ledger, plan.slots)

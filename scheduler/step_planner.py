@@ -1,8 +1,8 @@
 """THE policy: which streams, and how many of their tokens, the next step of a worker computes.
 
 A suspect first, alone (`suspects.py`). Else decode first: every stream of the worker that is due gets its one token.
-What is left of the step's budget goes to prefills, in chunks, of the tenant that has paid least and in the order of
-their admission; then to waiting streams, which are admitted as far as slots and pages reach.
+What is left of the step's budget goes to prompts, in chunks and in turn (`prompt_turns.py`); streams that wait are
+admitted as far as slots and pages reach.
 When a stream that runs needs a page and none is free, the one that came last gives its pages back; and where a tenant
 has less than its share and cannot be admitted, the one that has most gives way (`preemption.py`).
 """
@@ -13,15 +13,15 @@ import numpy.typing as npt
 from scheduler.ledger import Ledger, Slots
 from scheduler.placement import Placement
 from scheduler.preemption import make_room, make_way
+from scheduler.prompt_turns import add_prompts
 from scheduler.step_budget import StepBudget
 from scheduler.step_draft import GeneratePlan, StepDraft
 from scheduler.step_pace import FEWEST_TOKENS
 from scheduler.stream import SlotState
-from scheduler.suspects import SUSPECT_DEATHS, suspects_on
+from scheduler.suspects import suspects_on
 from scheduler.to_frontend import FrontendOutbox
 from scheduler.worker_peer import WorkerPeer
 
-MAX_DEFERRED = 32  # waiting streams looked past because another one computes their prefix right now
 MAX_LEFT_OUT = 8  # steps in a row
 _RUNNING = int(SlotState.RUNNING)  # looking up a member of an enum takes as long as comparing a small column
 
@@ -42,29 +42,8 @@ def plan_generate(
     _add_overdue_prefill(ledger, to_plan, draft)
     _add_decoding(ledger, (to_plan == 1).nonzero()[0], draft)
     budget.pace_prefill(FEWEST_TOKENS if draft.slots else 2 * FEWEST_TOKENS)  # with nobody's next token waiting for it
-    for slot in _in_turn(ledger, (to_plan > 1).nonzero()[0]):
-        if not budget.can_add():
-            break
-        if ledger.state[slot] == _RUNNING and slot not in draft.slots:  # a decode row may have preempted it just now
-            draft.add_chunk(slot)
-    while ledger.waiting.num_waiting and budget.can_add():
-        if len(ledger.running_on(peer.worker_id)) >= placement.share_of(peer):
-            break
-        admitted = _admit_next(ledger, peer, placement, frontends)
-        if admitted is None or ledger.num_deaths[admitted] >= SUSPECT_DEATHS:
-            break  # an admitted suspect has its step to itself
-        if not draft.add_chunk(admitted):
-            break  # those behind it would fill the slots and get nothing either
+    add_prompts(ledger, peer, placement, frontends, (to_plan > 1).nonzero()[0], draft)
     return draft.take_off()
-
-
-def _in_turn(ledger: Ledger, prefills: Slots) -> list[int]:
-    """Slots in the order in which they get what is left of a step."""
-    if len(prefills) > 1:
-        paid = ledger.shares.paid[ledger.tenant[prefills]]
-        prefills = prefills[np.lexsort((ledger.order[prefills], paid))]
-    slots: list[int] = prefills.tolist()
-    return slots
 
 
 def _add_overdue_prefill(ledger: Ledger, to_plan: npt.NDArray[np.int32], draft: StepDraft) -> None:
@@ -128,24 +107,3 @@ def _make_way(ledger: Ledger, peer: WorkerPeer, placement: Placement) -> None:
     """All slots are taken: perhaps by one tenant, while another waits."""
     if ledger.waiting.num_waiting and not ledger.has_free_slot and placement.admits(peer):
         make_way(ledger, ledger.waiting.scan(1)[0], peer.pool)
-
-
-def _admit_next(ledger: Ledger, peer: WorkerPeer, placement: Placement, frontends: FrontendOutbox) -> int | None:
-    if not ledger.has_free_slot or not placement.admits(peer):
-        return None
-    lacks_rules_room = False
-    for stream in ledger.waiting.scan(MAX_DEFERRED):
-        if stream.rules and (lacks_rules_room or not ledger.rules.has_room(stream.rules)):
-            lacks_rules_room = True  # it keeps its turn among those with rules; the others need none of that room
-            continue
-        if placement.belongs_elsewhere(ledger, stream, peer):
-            continue
-        if stream.num_prompt_logprobs < 0 and ledger.pages.is_prefix_being_computed(stream, peer.pool):
-            continue
-        slot = ledger.admit(stream, peer.worker_id, peer.pool, frontends.index_of(stream.key.frontend))
-        if slot is None:
-            make_way(ledger, stream, peer.pool)
-        else:
-            ledger.waiting.remove(stream)
-        return slot  # not admitted: those behind it must not overtake it for ever
-    return None

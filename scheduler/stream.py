@@ -70,6 +70,13 @@ class Stream:
     num_logprobs: int = -1  # likeliest tokens wanted with each drawn one; -1: no log-probabilities
     num_prompt_logprobs: int = -1  # as long as they are not told yet
     tenant: str = ""
+    due: int = 0  # on the model's clock of prompt tokens (`prompt_clock.py`); changes only while it does not wait
+    number: int = 0  # in the order of arrival, from 1
+
+    @property
+    def has_output(self) -> bool:
+        """It ran before: here, or under a scheduler that died."""
+        return len(self.tokens) > self.num_prompt_tokens
 
     @property
     def weight(self) -> int:

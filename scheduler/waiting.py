@@ -1,21 +1,21 @@
 """Streams that wait to run, bounded in tokens.
 
 Order: lower priority number first; within a class the tenant that has paid least (`fair_shares.py`); within a tenant
-arrival, and a preempted stream goes back to the front. Beyond the bound a new request is refused at once with the time
-after which it is worth coming back (`admission.py`).
+whoever is due first (`prompt_clock.py`), and of those due together the one that came first. Who ran already is due at
+once. Beyond the bound a new request is refused with the time after which it is worth coming back (`admission.py`).
 """
 
 import heapq
-from collections import OrderedDict
+from bisect import bisect_left, insort
 from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
 
 from scheduler.fair_shares import FairShares
-from scheduler.stream import Stream, StreamKey
+from scheduler.stream import Stream
 
-_Queue = OrderedDict[StreamKey, Stream]
+_Queue = list[tuple[int, int, Stream]]  # due, number, stream; sorted. Moving 50,000 of them costs some 10 us
 
 
 class WaitingQueue:
@@ -28,21 +28,20 @@ class WaitingQueue:
         self.num_tokens = 0  # tokens still to compute before their first output token, and their rules' size
 
     def push(self, stream: Stream) -> None:
-        """Behind the others of its class and tenant."""
-        queue = self._classes.setdefault(stream.priority, {}).setdefault(stream.tenant, OrderedDict())
-        queue[stream.key] = stream
+        """Line it up; its due time and number must not change while it waits."""
+        queue = self._classes.setdefault(stream.priority, {}).setdefault(stream.tenant, [])
+        insort(queue, _entry(stream))
         self._count(stream, 1)
 
-    def push_front(self, stream: Stream) -> None:
-        """Before the others of its class and tenant: it has run already."""
-        self.push(stream)
-        self._classes[stream.priority][stream.tenant].move_to_end(stream.key, last=False)
-
     def remove(self, stream: Stream) -> None:
-        """It is admitted, or was closed while it waited."""
+        """It is admitted, or was closed while it waited. Raises RuntimeError when it is not here."""
         tenants = self._classes[stream.priority]
-        del tenants[stream.tenant][stream.key]
-        if not tenants[stream.tenant]:
+        queue = tenants[stream.tenant]
+        place = bisect_left(queue, _entry(stream))
+        if place == len(queue) or queue[place][2] is not stream:
+            raise RuntimeError(f"stream {stream.request_id} does not wait where it was lined up")
+        del queue[place]
+        if not queue:
             del tenants[stream.tenant]
         if not tenants:
             del self._classes[stream.priority]
@@ -56,7 +55,8 @@ class WaitingQueue:
         for priority in sorted(self._classes):
             tenants = self._classes[priority]
             if len(tenants) == 1:
-                yield from next(iter(tenants.values())).values()
+                for _, _, stream in next(iter(tenants.values())):
+                    yield stream
             else:
                 yield from self._in_turn(tenants, limit)
 
@@ -64,19 +64,21 @@ class WaitingQueue:
         paid_by = self._shares.paid[[self._shares.index_of(tenant) for tenant in tenants]]
         poorest = np.argsort(paid_by, kind="stable")[:limit]  # no more of them can have a turn
         all_queues = list(tenants.values())
-        queues = [
-            (float(paid_by[place]), turn, iter(all_queues[place].values()))
-            for turn, place in enumerate(poorest.tolist())
-        ]
+        queues = [(float(paid_by[place]), turn, iter(all_queues[place])) for turn, place in enumerate(poorest.tolist())]
         while queues:
             paid, turn, queue = queues[0]
-            stream = next(queue, None)
-            if stream is None:
+            entry = next(queue, None)
+            if entry is None:
                 heapq.heappop(queues)
             else:
+                stream = entry[2]
                 heapq.heapreplace(queues, (paid + len(stream.tokens), turn, queue))
                 yield stream
 
     def _count(self, stream: Stream, sign: int) -> None:
         self.num_waiting += sign
         self.num_tokens += sign * stream.weight
+
+
+def _entry(stream: Stream) -> tuple[int, int, Stream]:
+    return stream.due, stream.number, stream

@@ -180,7 +180,11 @@ class Engine:
             cards=self.cards,
             ledgers={
                 GENERATE: Ledger(
-                    self.cards[GENERATE], self.config.max_num_seqs, self.config.enable_prefix_caching, rules
+                    self.cards[GENERATE],
+                    self.config.max_num_seqs,
+                    self.config.enable_prefix_caching,
+                    rules,
+                    self.config.prompt_order,
                 )
             },
             score_queues={SCORE: ScoreQueue(self.cards[SCORE])},

@@ -56,7 +56,7 @@ def test_pages_of_a_failed_step_are_no_prefix_for_others(make_engine: MakeEngine
 
 
 def test_a_broken_row_fails_alone_and_is_no_prefix(make_engine: MakeEngine) -> None:
-    engine = make_engine(max_num_batched_tokens=80)
+    engine = make_engine(max_num_batched_tokens=80, prompt_order="arrival")
     engine.workers[0].models[GENERATE] = BreaksRow(engine.workers[0].models[GENERATE], 1)
     engine.submit(1, PROMPT, 6)
     engine.submit(2, [7] * 10, 6, ignore_eos=True)
