@@ -10,6 +10,7 @@ from scheduler.step_budget import StepBudget
 from scheduler.step_draft import take_back
 from scheduler.step_planner import plan_generate
 from scheduler.suspects import suspects_on
+from scheduler.token_gap import TokenGap
 from scheduler.worker_peer import CopyFlight, WorkerPeer
 
 # A score step may take so many times the tokens of others, as long as it takes no longer than a step should and nobody
@@ -64,9 +65,10 @@ def _has_suspect(state: EngineState, peer: WorkerPeer, model: int) -> bool:
 def _submit_generate(state: EngineState, peer: WorkerPeer, ledger: Ledger, placement: Placement) -> bool:
     if not ledger.by_key:
         return False
-    most = state.config.max_num_batched_tokens
-    budget = StepBudget(most, state.config.max_num_seqs, paced=state.pace.tokens(ledger.card.index, most))
-    plan = plan_generate(ledger, peer, placement, budget, state.frontends)
+    model, most = ledger.card.index, state.config.max_num_batched_tokens
+    budget = StepBudget(most, state.config.max_num_seqs, paced=state.pace.tokens(model, most))
+    gap = TokenGap(peer, model, state.pace, state.config.max_token_gap)
+    plan = plan_generate(ledger, peer, placement, budget, gap, state.frontends)
     if plan is None:
         return False
     if state.writer.submit_generate(peer, ledger, plan):

@@ -25,6 +25,7 @@ class GeneratePlan:
     samples: npt.NDArray[np.bool_]
     num_prompt_tokens: int  # of all chunks
     is_alone: bool
+    leaves_out: bool  # streams that decode wait for a later step
 
 
 class StepDraft:
@@ -64,7 +65,7 @@ class StepDraft:
         self._num_new += [1] * len(slots)
         self._ledger.in_flight[slots] += 1
 
-    def take_off(self, is_alone: bool = False) -> GeneratePlan | None:
+    def take_off(self, is_alone: bool = False, leaves_out: bool = False) -> GeneratePlan | None:
         """Count the rows as planned; None of none."""
         if not self.slots:
             return None
@@ -76,7 +77,7 @@ class StepDraft:
         ledger.clock.now += self._num_prompt_tokens
         ledger.num_plans += 1
         ledger.last_planned[slots] = ledger.num_plans
-        return GeneratePlan(slots, num_new, samples, self._num_prompt_tokens, is_alone)
+        return GeneratePlan(slots, num_new, samples, self._num_prompt_tokens, is_alone, leaves_out)
 
 
 def take_back(ledger: Ledger, plan: GeneratePlan) -> None:

@@ -1,11 +1,14 @@
 """THE policy: which streams, and how many of their tokens, the next step of a worker computes.
 
-A suspect first, alone (`suspects.py`). Else decode first: every stream of the worker that is due gets its one token.
-What is left of the step's budget goes to prompts, in chunks and in turn (`prompt_turns.py`); streams that wait are
-admitted as far as slots and pages reach.
+A suspect first, alone (`suspects.py`). Else prompts alone, as long as those who decode need not have their next tokens
+yet (`token_gap.py`). Else decode first: every stream of the worker that is due gets its one token, and what is left of
+the step's budget goes to prompts. They get it in chunks and in turn (`prompt_turns.py`); streams that wait are admitted
+as far as slots and pages reach.
 When a stream that runs needs a page and none is free, the one that came last gives its pages back; and where a tenant
 has less than its share and cannot be admitted, the one that has most gives way (`preemption.py`).
 """
+
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +23,7 @@ from scheduler.step_pace import FEWEST_TOKENS
 from scheduler.stream import SlotState
 from scheduler.suspects import suspects_on
 from scheduler.to_frontend import FrontendOutbox
+from scheduler.token_gap import TokenGap
 from scheduler.worker_peer import WorkerPeer
 
 MAX_LEFT_OUT = 8  # steps in a row
@@ -27,7 +31,12 @@ _RUNNING = int(SlotState.RUNNING)  # looking up a member of an enum takes as lon
 
 
 def plan_generate(
-    ledger: Ledger, peer: WorkerPeer, placement: Placement, budget: StepBudget, frontends: FrontendOutbox
+    ledger: Ledger,
+    peer: WorkerPeer,
+    placement: Placement,
+    budget: StepBudget,
+    gap: TokenGap,
+    frontends: FrontendOutbox,
 ) -> GeneratePlan | None:
     """Plan one step of a generate model for `peer`, or None when nothing of it can be computed now.
 
@@ -37,13 +46,36 @@ def plan_generate(
     if len(suspects):
         return _plan_alone(ledger, suspects, budget)
     _make_way(ledger, peer, placement)
-    to_plan = np.where(_due(ledger, peer.worker_id, placement), ledger.to_plan, 0)
+    to_plan = _to_plan(ledger, peer.worker_id, placement)
+    prompts_alone = _may_leave_out(ledger, to_plan, gap, budget)
+    if prompts_alone:
+        draft = StepDraft(ledger, replace(budget))
+        draft.budget.pace_prefill(FEWEST_TOKENS)
+        add_prompts(ledger, peer, placement, frontends, _without_first_token(ledger, to_plan), draft)
+        if draft.slots:
+            return draft.take_off(leaves_out=True)
+        to_plan = _to_plan(ledger, peer.worker_id, placement)  # one may have given way for nothing
     draft = StepDraft(ledger, budget)
     _add_overdue_prefill(ledger, to_plan, draft)
     _add_decoding(ledger, (to_plan == 1).nonzero()[0], draft)
-    budget.pace_prefill(FEWEST_TOKENS if draft.slots else 2 * FEWEST_TOKENS)  # with nobody's next token waiting for it
-    add_prompts(ledger, peer, placement, frontends, (to_plan > 1).nonzero()[0], draft)
+    if not prompts_alone:  # else nothing of them can be computed now
+        budget.pace_prefill(FEWEST_TOKENS if draft.slots else 2 * FEWEST_TOKENS)  # with nobody's next token in it
+        add_prompts(ledger, peer, placement, frontends, (to_plan > 1).nonzero()[0], draft)
     return draft.take_off()
+
+
+def _may_leave_out(ledger: Ledger, to_plan: npt.NDArray[np.int32], gap: TokenGap, budget: StepBudget) -> bool:
+    """There are prompts to compute and streams that decode, and these can have their tokens a step later."""
+    if not ledger.waiting.num_waiting and not np.count_nonzero(to_plan > 1):
+        return False
+    has_decoding = bool(np.count_nonzero((to_plan == 1) & (ledger.num_planned >= ledger.num_prompt)))
+    return has_decoding and gap.has_room_for(budget.paced)
+
+
+def _without_first_token(ledger: Ledger, to_plan: npt.NDArray[np.int32]) -> Slots:
+    """Prefills; also one whose last token is all that is left."""
+    slots: Slots = ((to_plan > 1) | ((to_plan == 1) & (ledger.num_planned < ledger.num_prompt))).nonzero()[0]
+    return slots
 
 
 def _add_overdue_prefill(ledger: Ledger, to_plan: npt.NDArray[np.int32], draft: StepDraft) -> None:
@@ -58,13 +90,13 @@ def _add_overdue_prefill(ledger: Ledger, to_plan: npt.NDArray[np.int32], draft: 
             draft.add_chunk(slot, limit=max(1, draft.budget.tokens // 2))
 
 
-def _due(ledger: Ledger, worker: int, placement: Placement) -> npt.NDArray[np.bool_]:
-    """[slots] those of the worker that have something to compute. A worker that only prefills leaves output to others:
+def _to_plan(ledger: Ledger, worker: int, placement: Placement) -> npt.NDArray[np.int32]:
+    """[slots] tokens to compute of those the worker runs, else 0. A worker that only prefills leaves output to others:
     a token drawn in a step in flight is theirs."""
     due: npt.NDArray[np.bool_] = (ledger.worker == worker) & (ledger.state == _RUNNING)
     if worker in placement.handing_over:
         due &= ledger.num_planned < ledger.num_tokens
-    return due
+    return np.where(due, ledger.to_plan, 0)
 
 
 def _plan_alone(ledger: Ledger, suspects: Slots, budget: StepBudget) -> GeneratePlan | None:
@@ -72,7 +104,7 @@ def _plan_alone(ledger: Ledger, suspects: Slots, budget: StepBudget) -> Generate
     for slot in suspects[ledger.to_plan[suspects] > 0].tolist():
         draft = StepDraft(ledger, budget)
         if draft.add_chunk(slot):
-            return draft.take_off(is_alone=True)
+            return draft.take_off(is_alone=True, leaves_out=True)
     return None
 
 

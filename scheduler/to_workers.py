@@ -76,6 +76,7 @@ class StepWriter:
             plan.samples,
             is_void,
             plan.is_alone,
+            plan.leaves_out,
         )
         self._publish(peer, flight)
         return True

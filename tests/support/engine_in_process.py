@@ -286,6 +286,12 @@ class Engine:
     def is_idle(self) -> bool:
         return self.state.is_idle and not any(peer.flights for peer in self.state.workers.values())
 
+    def num_preemptions(self) -> float:
+        """Of all turns; the ledger's own counter goes back to 0 whenever the metrics page is brought up to date."""
+        self.loop.show_gauges()
+        readings = {reading.family.name: reading.values for reading in self.page.read()}
+        return readings["zerolane_preemptions_total"][("generate",)]
+
     def _see(self, record: FromScheduler) -> None:
         match record:
             case TokenBatch():

@@ -13,7 +13,6 @@ from ipc.step_layout import StepColumns
 from ipc.zmq_link import SendResult
 from scheduler.worker_peer import GenerateFlight
 from tests.support.engine_in_process import FRONTEND, GENERATE, Engine, Runs
-from tests.unit.scheduler.test_step_loop import preemptions
 from workers.fake_model import fake_continuation, fake_score
 
 MakeEngine = Callable[..., Engine]
@@ -92,7 +91,7 @@ def test_preempting_a_prefill_while_a_step_is_planned(make_engine: MakeEngine, l
         while engine.workers[0].work():
             pass
     engine.run()
-    assert preemptions(engine) > 0
+    assert engine.num_preemptions() > 0
     assert engine.seen[1].tokens == fake_continuation([1] * length, 50, ignore_eos=True)
     assert engine.seen[2].tokens == fake_continuation([2] * 40, 10, ignore_eos=True)
 

@@ -77,7 +77,7 @@ def test_a_newcomer_passes_a_long_prompt_that_runs(make_engine: MakeEngine) -> N
     assert log.chunks() == [(1, 32), (2, 8), (1, 24)]
     assert engine.ledger.num_computed[engine.ledger.slots_in(SlotState.RUNNING)].max() == 32
     engine.run()
-    assert engine.ledger.num_preemptions == 0
+    assert engine.num_preemptions() == 0
     assert engine.seen[1].tokens == fake_continuation(prompt(1, 200), 2)
 
 
@@ -110,7 +110,7 @@ def test_without_free_pages_the_long_prompt_goes_on(make_engine: MakeEngine) -> 
     engine.submit(2, prompt(2, 20), 2)
     engine.run()
     assert log.prompt_order() == [1, 2]
-    assert engine.ledger.num_preemptions == 0
+    assert engine.num_preemptions() == 0
 
 
 def test_who_ran_already_goes_first(make_engine: MakeEngine) -> None:
