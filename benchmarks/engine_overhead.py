@@ -41,7 +41,7 @@ class Benchmark:
         self._seed = 0
         self._bare = self._loop("benchmarks.overhead.bare_loop", stack)
         self._transformers = self._loop("benchmarks.overhead.transformers_loop", stack) if with_transformers else None
-        self._server = ServerProcess(workload, ["--target-step-time=0", "--max-token-gap=0"])
+        self._server = ServerProcess(workload, ["--target-step-time=0", "--prompt-steps=0"])
         stack.callback(self._server.close)
 
     def compare(self, num_streams: int, repeats: int) -> Comparison:

@@ -100,7 +100,7 @@ class SchedulerConfig(Struct, frozen=True, kw_only=True):
     fair_shares: bool = True
     prompt_order: PromptOrder = "short"
     target_step_time: float = 0.0  # seconds; 0: max_num_batched_tokens alone bounds a step
-    max_token_gap: float = 0.0  # seconds; 0: streams that decode are in every step
+    prompt_steps: int = 0  # in a row that leave out streams that decode
     steps_in_flight: int = 2
     step_timeout: float = 3.0  # seconds a step may take at least before its worker counts as hanging
     log_format: LogFormat = "human"
@@ -218,15 +218,15 @@ class ServeConfig(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
             "little overhead; 0: always max-num-batched-tokens",
         ),
     ] = 0.5
-    max_token_gap: Annotated[
-        float,
+    prompt_steps: Annotated[
+        int,
         Meta(
             ge=0,
-            description="seconds for which streams may go without a new token while prompts are computed without them: "
-            "more brings first tokens forward under load, less keeps streams even; it may become a step more. Less "
-            "than a step takes (target-step-time) is as good as 0: every step brings each stream its token",
+            le=1000,
+            description="steps in a row that prompts may have to themselves while streams wait for their next tokens: "
+            "more brings first tokens forward under load, less keeps streams even; 0: every step brings each its token",
         ),
-    ] = 1.0
+    ] = 3
     max_waiting_tokens: Annotated[
         int, Meta(ge=1, description="tokens that may wait per model before new requests get 429 with Retry-After")
     ] = 1_000_000

@@ -125,9 +125,14 @@ class Ledger:
         """A new stream waits. Ends with `close`."""
         self.by_key[stream.key] = stream
         self.shares.enter(stream.tenant)
-        num_known = 0 if stream.num_prompt_logprobs >= 0 else self.pages.num_known(stream.tokens, stream.cache_salt)
-        self.clock.set_due(stream, num_known)
+        self.clock.set_due(stream, self.num_to_compute(stream))
         self.waiting.push(stream)
+
+    def num_to_compute(self, stream: Stream) -> int:
+        """Tokens of a stream that waits which are not in the prefix cache now."""
+        if stream.num_prompt_logprobs >= 0:
+            return len(stream.tokens)
+        return len(stream.tokens) - self.pages.num_known(stream.tokens, stream.cache_salt)
 
     def admit(self, stream: Stream, worker: int, pool: int, frontend: int) -> int | None:
         """Give a waiting stream a slot, its cached pages and blank ones for the rest of its tokens. None when there

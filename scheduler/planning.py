@@ -10,7 +10,6 @@ from scheduler.step_budget import StepBudget
 from scheduler.step_draft import take_back
 from scheduler.step_planner import plan_generate
 from scheduler.suspects import suspects_on
-from scheduler.token_gap import TokenGap
 from scheduler.worker_peer import CopyFlight, WorkerPeer
 
 # A score step may take so many times the tokens of others, as long as it takes no longer than a step should and nobody
@@ -66,12 +65,14 @@ def _submit_generate(state: EngineState, peer: WorkerPeer, ledger: Ledger, place
     if not ledger.by_key:
         return False
     model, most = ledger.card.index, state.config.max_num_batched_tokens
-    budget = StepBudget(most, state.config.max_num_seqs, paced=state.pace.tokens(model, most))
-    gap = TokenGap(peer, model, state.pace, state.config.max_token_gap)
-    plan = plan_generate(ledger, peer, placement, budget, gap, state.frontends)
+    paced, is_paced = state.pace.tokens(model, most), state.pace.target_s > 0
+    budget = StepBudget(most, state.config.max_num_seqs, paced=paced, ends_with_prompt=is_paced)
+    num_alone = peer.prompt_steps.get(model, 0)
+    plan = plan_generate(ledger, peer, placement, budget, num_alone < state.config.prompt_steps, state.frontends)
     if plan is None:
         return False
     if state.writer.submit_generate(peer, ledger, plan):
+        peer.prompt_steps[model] = num_alone + 1 if plan.leaves_out else 0
         return True
     take_back(ledger, plan)
     return False

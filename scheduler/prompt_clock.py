@@ -33,9 +33,9 @@ class PromptClock:
     now: int = 0  # tokens planned in chunks
     num_opened: int = 0
 
-    def set_due(self, stream: Stream, num_known: int) -> None:
-        """A stream is opened; `num_known` of its tokens lie in the prefix cache. One that comes with output had run
-        under a scheduler that died: it goes on as if it had been preempted."""
+    def set_due(self, stream: Stream, num_to_compute: int) -> None:
+        """A stream is opened. One that comes with output had run under a scheduler that died: it goes on as if it had
+        been preempted."""
         self.num_opened += 1
         stream.number = self.num_opened
         if stream.has_output:
@@ -43,4 +43,4 @@ class PromptClock:
         elif self.order == "arrival":
             stream.due = 0  # all the same: its number decides
         else:
-            stream.due = self.now + STRETCH * (len(stream.tokens) - num_known)
+            stream.due = self.now + STRETCH * num_to_compute

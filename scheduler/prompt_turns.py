@@ -2,7 +2,9 @@
 admitted when it is their turn.
 
 By priority, then the tenant that has paid least, then who is due first (`prompt_clock.py`). A waiting stream is due
-before a prefill that runs: it is admitted and gets its chunk first, and the other one keeps its pages meanwhile.
+before a prefill that runs: it is admitted and gets its chunk first, and the other one keeps its pages meanwhile. A step
+ends where a prompt does, rather than with a part of the next one: steps as long as they should be are as fast as longer
+ones, and first tokens come with a step's end.
 """
 
 from collections import deque
@@ -30,12 +32,16 @@ def add_prompts(
     while draft.budget.can_add() and (running or may_admit):
         stream = _next_to_admit(ledger, peer, placement, running) if may_admit else None
         if stream is not None:
+            if draft.ends_here and ledger.num_to_compute(stream) > draft.budget.tokens:
+                return
             slot = _admit(ledger, stream, peer, frontends)
             # An admitted suspect has a step to itself. And where one gets no chunk, those behind it would fill the
             # slots and get nothing either.
             may_admit = slot is not None and ledger.num_deaths[slot] < SUSPECT_DEATHS and draft.add_chunk(slot)
         elif running:
             slot = running.popleft()
+            if draft.ends_here and ledger.to_plan[slot] > draft.budget.tokens:
+                return
             # It may have been preempted just now, or have its chunk already.
             if ledger.state[slot] == SlotState.RUNNING and slot not in draft.slots:
                 draft.add_chunk(slot)

@@ -12,6 +12,7 @@ class StepBudget:
     tokens: int
     rows: int
     paced: int = 1 << 30  # tokens after which the step takes as long as it should: prefill ends there
+    ends_with_prompt: bool = False  # rather than begin another prompt that will not be through
     history: int = MAX_HISTORY_TOKENS  # earlier tokens that rows with rules may bring along
 
     def can_add(self) -> bool:

@@ -12,6 +12,7 @@ from scheduler.commit import release_leaving
 from scheduler.ledger import Ledger, Slots
 from scheduler.preemption import make_room
 from scheduler.step_budget import StepBudget
+from scheduler.step_pace import FEWEST_TOKENS
 
 MAX_TOLD_CHUNK = 128  # tokens of a prefill that tells the prompt's log-probabilities: each costs a row of logits
 
@@ -25,7 +26,7 @@ class GeneratePlan:
     samples: npt.NDArray[np.bool_]
     num_prompt_tokens: int  # of all chunks
     is_alone: bool
-    leaves_out: bool  # streams that decode wait for a later step
+    leaves_out: bool  # streams that decode wait for a later step: prompts have this one to themselves
 
 
 class StepDraft:
@@ -38,7 +39,14 @@ class StepDraft:
         self.slots: list[int] = []
         self._num_new: list[int] = []
         self._num_prompt_tokens = 0
+        self._finishes = False  # a prompt
         self._ledger = ledger
+
+    @property
+    def ends_here(self) -> bool:
+        """A prompt is through with it, and enough is computed: what is not through in this step would only delay that
+        prompt's first token."""
+        return self._finishes and self.budget.ends_with_prompt and self._num_prompt_tokens >= FEWEST_TOKENS
 
     def add_chunk(self, slot: int, limit: int | None = None) -> bool:
         """The next tokens of a slot, at most `limit`. False: nothing of it can be computed in this step."""
@@ -55,6 +63,7 @@ class StepDraft:
         self.slots.append(slot)
         self._num_new.append(num_new)
         self._num_prompt_tokens += num_new
+        self._finishes |= num_new == ledger.to_plan[slot]
         ledger.in_flight[slot] += 1
         return True
 

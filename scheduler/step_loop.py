@@ -157,8 +157,6 @@ class StepLoop:
             return
         metrics.step_seconds.observe(now - flight.planned_at)
         if isinstance(flight, GenerateFlight):
-            if not flight.leaves_out:
-                peer.all_served[flight.model] = now
             ledger = self.state.ledgers[flight.model]
             late = commit_generate(ledger, flight, self.state.frontends, metrics)
             if len(late):

@@ -28,10 +28,6 @@ class StepPace:
         usual = self._seconds_per_token.get(model, cost)
         self._seconds_per_token[model] = usual + NEWEST * (cost - usual)
 
-    def seconds(self, model: int, num_tokens: int) -> float:
-        """What a step of so many tokens should take; 0 before anything was measured."""
-        return self._seconds_per_token.get(model, 0.0) * num_tokens
-
     def tokens(self, model: int, most: int, patience: float = 1.0) -> int:
         """What the model's next step may bring, at most `most`, in so many times the wanted time. Before anything was
         measured: twice the fewest.

@@ -1,9 +1,9 @@
 """THE policy: which streams, and how many of their tokens, the next step of a worker computes.
 
-A suspect first, alone (`suspects.py`). Else prompts alone, as long as those who decode need not have their next tokens
-yet (`token_gap.py`). Else decode first: every stream of the worker that is due gets its one token, and what is left of
-the step's budget goes to prompts. They get it in chunks and in turn (`prompt_turns.py`); streams that wait are admitted
-as far as slots and pages reach.
+A suspect first, alone (`suspects.py`). Else prompts alone, for a few steps: beside prompts a token of a stream that
+decodes costs as much as one and a half of theirs, and a burst's first tokens come earlier without. Else decode first:
+every stream of the worker that is due gets its one token, and what is left of the step's budget goes to prompts. They
+get it in chunks and in turn (`prompt_turns.py`); streams that wait are admitted as far as slots and pages reach.
 When a stream that runs needs a page and none is free, the one that came last gives its pages back; and where a tenant
 has less than its share and cannot be admitted, the one that has most gives way (`preemption.py`).
 """
@@ -23,7 +23,6 @@ from scheduler.step_pace import FEWEST_TOKENS
 from scheduler.stream import SlotState
 from scheduler.suspects import suspects_on
 from scheduler.to_frontend import FrontendOutbox
-from scheduler.token_gap import TokenGap
 from scheduler.worker_peer import WorkerPeer
 
 MAX_LEFT_OUT = 8  # steps in a row
@@ -35,19 +34,20 @@ def plan_generate(
     peer: WorkerPeer,
     placement: Placement,
     budget: StepBudget,
-    gap: TokenGap,
+    may_leave_out: bool,
     frontends: FrontendOutbox,
 ) -> GeneratePlan | None:
     """Plan one step of a generate model for `peer`, or None when nothing of it can be computed now.
 
-    Marks the rows as in flight. With a suspect on the worker nothing else may be in flight there.
+    `may_leave_out`: streams that decode may wait for a later step, if prompts fill this one. Marks the rows as in
+    flight. With a suspect on the worker nothing else may be in flight there.
     """
     suspects = suspects_on(ledger, peer.worker_id)
     if len(suspects):
         return _plan_alone(ledger, suspects, budget)
     _make_way(ledger, peer, placement)
     to_plan = _to_plan(ledger, peer.worker_id, placement)
-    prompts_alone = _may_leave_out(ledger, to_plan, gap, budget)
+    prompts_alone = may_leave_out and _fill_step(ledger, to_plan, budget)
     if prompts_alone:
         draft = StepDraft(ledger, replace(budget))
         draft.budget.pace_prefill(FEWEST_TOKENS)
@@ -64,12 +64,12 @@ def plan_generate(
     return draft.take_off()
 
 
-def _may_leave_out(ledger: Ledger, to_plan: npt.NDArray[np.int32], gap: TokenGap, budget: StepBudget) -> bool:
-    """There are prompts to compute and streams that decode, and these can have their tokens a step later."""
-    if not ledger.waiting.num_waiting and not np.count_nonzero(to_plan > 1):
+def _fill_step(ledger: Ledger, to_plan: npt.NDArray[np.int32], budget: StepBudget) -> bool:
+    """There are prompts enough for a step of their own, beside streams that decode. Of fewer tokens a step takes as
+    long as reading the weights does, and single tokens cost next to nothing in it."""
+    if budget.tokens < FEWEST_TOKENS or ledger.waiting.num_tokens + int(to_plan[to_plan > 1].sum()) < FEWEST_TOKENS:
         return False
-    has_decoding = bool(np.count_nonzero((to_plan == 1) & (ledger.num_planned >= ledger.num_prompt)))
-    return has_decoding and gap.has_room_for(budget.paced)
+    return bool(np.count_nonzero((to_plan == 1) & (ledger.num_planned >= ledger.num_prompt)))
 
 
 def _without_first_token(ledger: Ledger, to_plan: npt.NDArray[np.int32]) -> Slots:
@@ -104,7 +104,7 @@ def _plan_alone(ledger: Ledger, suspects: Slots, budget: StepBudget) -> Generate
     for slot in suspects[ledger.to_plan[suspects] > 0].tolist():
         draft = StepDraft(ledger, budget)
         if draft.add_chunk(slot):
-            return draft.take_off(is_alone=True, leaves_out=True)
+            return draft.take_off(is_alone=True)
     return None
 
 

@@ -76,7 +76,6 @@ class StepWriter:
             plan.samples,
             is_void,
             plan.is_alone,
-            plan.leaves_out,
         )
         self._publish(peer, flight)
         return True

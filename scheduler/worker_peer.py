@@ -33,7 +33,6 @@ class GenerateFlight:
     samples: npt.NDArray[np.bool_]
     is_void: npt.NDArray[np.bool_]
     is_alone: bool = False  # one suspect, nothing beside or behind it
-    leaves_out: bool = False  # streams that decode wait for a later step
     planned_at: float = field(default_factory=time.monotonic)
 
 
@@ -82,7 +81,7 @@ class WorkerPeer:
     next_model: int = 0  # models take turns
     num_steps: int = 0
     last_report: float = 0.0  # monotonic seconds
-    all_served: dict[int, float] = field(default_factory=dict)  # by model: end of the last step that left nobody out
+    prompt_steps: dict[int, int] = field(default_factory=dict)  # by model: how many in a row left decoding streams out
 
     def void_later(self, model: int, slots: Slots) -> None:
         """Steps in flight build on what one before them did not compute: what comes of these slots does not count."""

@@ -216,7 +216,7 @@ def test_streams_without_rules_pass_those_whose_rules_have_no_room(observed: Obs
 
 def test_a_prefill_with_rules_is_not_left_out_for_ever(observed: Observed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("scheduler.step_budget.MAX_HISTORY_TOKENS", 300)
-    monkeypatch.setattr("scheduler.step_budget.StepBudget.__init__.__defaults__", (300,))
+    monkeypatch.setattr("scheduler.step_budget.StepBudget.__init__.__defaults__", (False, 300))
     engine, _ = observed(num_pages=128)
     rules = encode_rules(TokenRules(min_tokens=1))
     for number in (1, 2):
