@@ -106,23 +106,24 @@ def test_whoever_has_its_first_token_waits_with_the_others(make_engine: MakeEngi
     run.end()
 
 
-def test_without_such_steps_every_step_brings_tokens(make_engine: MakeEngine) -> None:
-    run = Run(large(make_engine, prompt_steps=0))
+@pytest.mark.parametrize(
+    ("options", "num_prompts", "length"),
+    [
+        ({"prompt_steps": 0}, 4, 192),
+        ({"max_num_batched_tokens": 64}, 4, 192),  # whoever wants small steps wants tokens evenly
+        ({}, 3, 30),  # alone they would cost a whole pass over the weights
+    ],
+    ids=["none asked for", "small steps", "short prompts"],
+)
+def test_every_step_brings_tokens(
+    make_engine: MakeEngine, options: dict[str, object], num_prompts: int, length: int
+) -> None:
+    run = Run(large(make_engine, **options))
     run.decode(4)
-    for number in range(100, 104):
-        run.engine.submit(number, [number] * 192, 1)
-    run.to_the_end(*range(100, 104))
-    assert all(decodes(step) for step in run.log.steps)
-    run.end()
-
-
-def test_short_prompts_share_their_step_with_streams_that_decode(make_engine: MakeEngine) -> None:
-    """Alone they would cost a whole pass over the weights."""
-    run = Run(large(make_engine))
-    run.decode(4)
-    for number in range(100, 103):
-        run.engine.submit(number, [number] * 30, 1)
-    run.to_the_end(*range(100, 103))
+    prompts = range(100, 100 + num_prompts)
+    for number in prompts:
+        run.engine.submit(number, [number] * length, 1)
+    run.to_the_end(*prompts)
     assert all(decodes(step) for step in run.log.steps)
     run.end()
 
@@ -207,17 +208,6 @@ def test_prompts_with_rules_get_through(make_engine: MakeEngine, monkeypatch: py
 
 
 Arrival = st.tuples(st.integers(1, 300), st.integers(2, 12), st.integers(0, 4))  # length, output, steps until the next
-
-
-def test_small_steps_are_everybody_s(make_engine: MakeEngine) -> None:
-    """Whoever wants them wants tokens evenly."""
-    run = Run(large(make_engine, max_num_batched_tokens=64))
-    run.decode(4)
-    for number in range(100, 104):
-        run.engine.submit(number, [number] * 192, 1)
-    run.to_the_end(*range(100, 104))
-    assert all(decodes(step) for step in run.log.steps)
-    run.end()
 
 
 @settings(max_examples=40, deadline=None)
