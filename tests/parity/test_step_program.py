@@ -83,8 +83,10 @@ def check(
     assert all(torch.equal(one, other) for one, other in zip(apart, together, strict=True))
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("name", ["llama", "qwen3", "mistral_window_12", "gemma2", "granite"])
+@pytest.mark.parametrize(
+    ("name", "threads"),
+    [("llama", 1), ("llama", 2), ("qwen3", 2), ("mistral_window_12", 2), ("gemma2", 2), ("granite", 2)],
+)
 def test_the_same_bits(name: str, threads: int, tmp_path: Path) -> None:
     """Chunks of prompts, alone and beside single tokens, with and without a token somebody looks at."""
     save_decoder(name, tmp_path, head_dim=32)
