@@ -125,7 +125,7 @@ class Ledger:
         """A new stream waits. Ends with `close`."""
         self.by_key[stream.key] = stream
         self.shares.enter(stream.tenant)
-        self.clock.set_due(stream, self.num_to_compute(stream))
+        self.clock.set_due(stream, self.num_to_compute)
         self.waiting.push(stream)
 
     def num_to_compute(self, stream: Stream) -> int:

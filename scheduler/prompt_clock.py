@@ -16,6 +16,7 @@ Much more is starvation by another name for whoever asks for a thousand tokens; 
 only until half the longer one's tokens were planned, which is little more than the order of arrival.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ipc.config import PromptOrder
@@ -33,7 +34,7 @@ class PromptClock:
     now: int = 0  # tokens planned in chunks
     num_opened: int = 0
 
-    def set_due(self, stream: Stream, num_to_compute: int) -> None:
+    def set_due(self, stream: Stream, num_to_compute: Callable[[Stream], int]) -> None:
         """A stream is opened. One that comes with output had run under a scheduler that died: it goes on as if it had
         been preempted."""
         self.num_opened += 1
@@ -43,4 +44,4 @@ class PromptClock:
         elif self.order == "arrival":
             stream.due = 0  # all the same: its number decides
         else:
-            stream.due = self.now + STRETCH * num_to_compute
+            stream.due = self.now + STRETCH * num_to_compute(stream)

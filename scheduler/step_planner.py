@@ -47,7 +47,8 @@ def plan_generate(
         return _plan_alone(ledger, suspects, budget)
     _make_way(ledger, peer, placement)
     to_plan = _to_plan(ledger, peer.worker_id, placement)
-    prompts_alone = may_leave_out and _fill_step(ledger, to_plan, budget)
+    prefills = (to_plan > 1).nonzero()[0]
+    prompts_alone = may_leave_out and _fill_step(ledger, to_plan, prefills, budget)
     if prompts_alone:
         draft = StepDraft(ledger, replace(budget))
         draft.budget.pace_prefill(FEWEST_TOKENS)
@@ -60,14 +61,16 @@ def plan_generate(
     _add_decoding(ledger, (to_plan == 1).nonzero()[0], draft)
     if not prompts_alone:  # else nothing of them can be computed now
         budget.pace_prefill(FEWEST_TOKENS if draft.slots else 2 * FEWEST_TOKENS)  # with nobody's next token in it
-        add_prompts(ledger, peer, placement, frontends, (to_plan > 1).nonzero()[0], draft)
+        add_prompts(ledger, peer, placement, frontends, prefills, draft)
     return draft.take_off()
 
 
-def _fill_step(ledger: Ledger, to_plan: npt.NDArray[np.int32], budget: StepBudget) -> bool:
+def _fill_step(ledger: Ledger, to_plan: npt.NDArray[np.int32], prefills: Slots, budget: StepBudget) -> bool:
     """There are prompts enough for a step of their own, beside streams that decode. Of fewer tokens a step takes as
     long as reading the weights does, and single tokens cost next to nothing in it."""
-    if budget.tokens < FEWEST_TOKENS or ledger.waiting.num_tokens + int(to_plan[to_plan > 1].sum()) < FEWEST_TOKENS:
+    if not (len(prefills) or ledger.waiting.num_waiting) or budget.tokens < FEWEST_TOKENS:
+        return False
+    if ledger.waiting.num_tokens + int(to_plan[prefills].sum()) < FEWEST_TOKENS:
         return False
     return bool(np.count_nonzero((to_plan == 1) & (ledger.num_planned >= ledger.num_prompt)))
 

@@ -210,20 +210,26 @@ def test_prompts_with_rules_get_through(make_engine: MakeEngine, monkeypatch: py
 Arrival = st.tuples(st.integers(1, 300), st.integers(2, 12), st.integers(0, 4))  # length, output, steps until the next
 
 
+def play(run: Run, arrivals: list[tuple[int, int, int]], tenants: str, num_priorities: int) -> None:
+    """Each arrival is a request; they are all answered as if each had been alone."""
+    prompts = [[number, *[5] * (length - 1)] for number, (length, _, _) in enumerate(arrivals)]
+    for number, (length, max_tokens, num_steps) in enumerate(arrivals):
+        tenant, priority = tenants[number % len(tenants)], length % num_priorities
+        run.engine.submit(number, prompts[number], max_tokens, ignore_eos=True, tenant=tenant, priority=priority)
+        for _ in range(num_steps):
+            run.step()
+    run.to_the_end(*range(len(arrivals)))
+    for number, (_, max_tokens, _) in enumerate(arrivals):
+        assert run.engine.seen[number].tokens == fake_continuation(prompts[number], max_tokens, ignore_eos=True)
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(Arrival, min_size=1, max_size=20))
 def test_nobody_who_decodes_waits_for_more_steps(arrivals: list[tuple[int, int, int]]) -> None:
     engine = Engine(num_pages=600, max_model_len=320, max_num_seqs=32, max_num_batched_tokens=512, prompt_steps=STEPS)
     with contextlib.closing(engine):
         run = Run(engine)
-        for number, (length, max_tokens, num_steps) in enumerate(arrivals):
-            engine.submit(number, [number, *[5] * (length - 1)], max_tokens, ignore_eos=True)
-            for _ in range(num_steps):
-                run.step()
-        run.to_the_end(*range(len(arrivals)))
-        for number, (length, max_tokens, _) in enumerate(arrivals):
-            expected = fake_continuation([number, *[5] * (length - 1)], max_tokens, ignore_eos=True)
-            assert engine.seen[number].tokens == expected
+        play(run, arrivals, tenants="a", num_priorities=1)
         assert longest_wait_of_streams(run.log.steps) <= STEPS
 
 
@@ -235,13 +241,4 @@ def test_with_few_pages_everything_ends(arrivals: list[tuple[int, int, int]], nu
         num_pages=num_pages, max_model_len=320, max_num_seqs=6, max_num_batched_tokens=512, prompt_steps=STEPS
     )
     with contextlib.closing(engine):
-        run = Run(engine)
-        for number, (length, max_tokens, num_steps) in enumerate(arrivals):
-            tenant, rest = "ab"[number % 2], [5] * (length - 1)
-            engine.submit(number, [number, *rest], max_tokens, ignore_eos=True, tenant=tenant, priority=length % 2)
-            for _ in range(num_steps):
-                run.step()
-        run.to_the_end(*range(len(arrivals)))
-        for number, (length, max_tokens, _) in enumerate(arrivals):
-            expected = fake_continuation([number, *[5] * (length - 1)], max_tokens, ignore_eos=True)
-            assert engine.seen[number].tokens == expected
+        play(Run(engine), arrivals, tenants="ab", num_priorities=2)
